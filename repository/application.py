@@ -1,0 +1,192 @@
+"""A publisher's event store: one `eventsourcing` application per publisher, its events stored as Avro.
+
+Live reports go through `save`, as the library means it; a dump goes through `bulk`, which appends many stored events in
+one transaction of the same recorder. Both store the same bytes. Stored topics are `<kind>.<event_type>`: no module path
+is in the data. Two writers that decide on the same history collide on (entity, version) and the second fails.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Mapper, Notification, StoredEvent
+from eventsourcing.sqlite import SQLiteApplicationRecorder
+
+from repository.encoding import Record, decode, encode
+from repository.entity import MERGED, RENAMED, RULES, Entity
+from repository.identity import entity_id
+
+INSERT_EVENTS = 10_000
+
+
+class StoredRow(NamedTuple):
+    """A stored event as the recorder's table takes it; `entity` is the UUID in 32 hexadecimal digits."""
+
+    entity: str
+    version: int
+    topic: str
+    state: bytes
+
+
+Append = Callable[[Sequence[StoredRow]], None]
+
+
+class StoreChanged(RuntimeError):
+    """Another writer recorded events of the same entity in between; decide again on what is there now."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A domain event: identity, number and the Avro record of its kind."""
+
+    originator_id: UUID
+    originator_version: int
+    kind: str
+    record: Record
+
+
+class AvroMapper(Mapper[UUID]):
+    """Between recorded events and stored ones: the state is the event's Avro single-object encoding, made once."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return stored(domain_event.kind, domain_event.record)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        kind, record = decode(stored_event.state)
+        return Recorded(cast(UUID, stored_event.originator_id), stored_event.originator_version, kind, record)
+
+
+def stored(kind: str, record: Record) -> StoredEvent:
+    """The stored form of one event record."""
+    return StoredEvent(
+        originator_id=UUID(str(record["entity_id"])),
+        originator_version=record["version"],
+        topic=f"{kind}.{record['event_type']}",
+        state=encode(kind, record),
+    )
+
+
+def stored_row(kind: str, record: Record) -> StoredRow:
+    """The stored form of one event record, as `bulk` appends it."""
+    event = stored(kind, record)
+    return StoredRow(cast(UUID, event.originator_id).hex, event.originator_version, event.topic, event.state)
+
+
+def _fold(_: None, events: Iterable[Any]) -> Entity | None:
+    recorded = cast(list[Recorded], list(events))
+    return Entity.of(recorded[0].kind, [dict(r.record) for r in recorded]) if recorded else None
+
+
+class Publisher(Application[UUID]):
+    """The event store of one publisher. `env` names the recorder: a SQLite file, or PostgreSQL, as the library has it."""
+
+    name = "publisher"
+
+    def __init__(self, code: str, env: dict[str, str]) -> None:
+        self.code = code
+        super().__init__(env)
+        self._forwarded: dict[UUID, UUID] = {}
+        self._renamed: dict[tuple[str, str], UUID] = {}
+        self._keys_until = 0
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=AvroMapper)
+
+    # -- entities --
+
+    def entity(self, kind: str, business_key: str) -> Entity:
+        """The entity a key means now: the one renamed to it, merged into, or first reported under it."""
+        self._catch_up_keys()
+        first = entity_id(self.code, kind, business_key)
+        identity = self._renamed.get((kind, business_key), first)
+        while identity in self._forwarded:
+            identity = self._forwarded[identity]
+        return self.by_id(identity) or Entity.unknown(kind, self.code, business_key)
+
+    def by_id(self, identity: UUID) -> Entity | None:
+        """The entity with its whole history; None where nothing was recorded of it."""
+        try:
+            return self.repository.get(identity, projector_func=_fold)  # type: ignore[type-var, arg-type]
+        except AggregateNotFoundError:
+            return None
+
+    def moved_keys(self) -> dict[tuple[str, str], UUID]:
+        """(kind, key) -> entity, for the keys that don't lead to their entity by computation: renamed and merged."""
+        self._catch_up_keys()
+        moved = dict(self._renamed)
+        for gone in self._forwarded:
+            entity = self.by_id(gone)
+            if entity is not None:
+                keys = {r["business_key"] for r in entity.records}
+                moved.update({(entity.kind, key): self._last(gone) for key in keys})
+        return moved
+
+    def _last(self, identity: UUID) -> UUID:
+        while identity in self._forwarded:
+            identity = self._forwarded[identity]
+        return identity
+
+    def _catch_up_keys(self) -> None:
+        """Read the few events that move a key, found by topic among those recorded since the last look."""
+        newest = self.recorder.max_notification_id() or 0
+        topics = [f"{kind}.{name}" for kind in RULES for name in (RENAMED, MERGED)]
+        while self._keys_until < newest:
+            moving = self.recorder.select_notifications(self._keys_until + 1, 1000, stop=newest, topics=topics)
+            for notification in moving:
+                self._move_key(*decode(notification.state))
+            self._keys_until = moving[-1].id if moving else newest
+
+    def _move_key(self, kind: str, record: Record) -> None:
+        identity = UUID(str(record["entity_id"]))
+        if record["event_type"] == RENAMED:
+            self._renamed[kind, record["business_key"]] = identity
+        else:
+            self._forwarded[identity] = UUID(str(record["related_entity_ids"][0]))
+
+    # -- recording --
+
+    def record(self, kind: str, records: Sequence[Record]) -> None:
+        """Save the events of one decision, together or not at all. Raises StoreChanged when another writer came between."""
+        events = [Recorded(UUID(str(r["entity_id"])), r["version"], kind, r) for r in records]
+        try:
+            self.save(*events)
+        except IntegrityError as error:
+            raise StoreChanged(f"Events of {records[0]['business_key']} were recorded meanwhile; report it again.") from error
+
+    @contextmanager
+    def bulk(self) -> Iterator[Append]:
+        """Append many stored events in one transaction: all of them, or after any failure none."""
+        recorder = self.recorder
+        try:
+            with _transaction(recorder) as append:
+                yield append
+        except IntegrityError as error:
+            raise StoreChanged("Events of the same entities were recorded meanwhile; import the dump again.") from error
+
+    def last_version(self, identity: UUID) -> int:
+        """Number of the newest event of an entity; 0 where there is none."""
+        newest = self.recorder.select_events(identity, desc=True, limit=1)
+        return newest[0].originator_version if newest else 0
+
+    def notifications(self, after: int, limit: int) -> Sequence[Notification]:
+        """Up to `limit` stored events with a position above `after`, in order of position."""
+        return self.recorder.select_notifications(after + 1, limit)
+
+
+@contextmanager
+def _transaction(recorder: ApplicationRecorder) -> Iterator[Append]:
+    """The recorder's own insertion, held open over many calls; the library closes it after each."""
+    if isinstance(recorder, SQLiteApplicationRecorder):
+        with recorder.datastore.transaction(commit=True) as cursor:
+            yield lambda rows: cursor.executemany(recorder.insert_events_statement, rows)
+        return
+    from eventsourcing.postgres import PostgresApplicationRecorder
+
+    assert isinstance(recorder, PostgresApplicationRecorder), type(recorder)
+    with recorder.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as inserting:
+        for statement in recorder.lock_table_statements:
+            inserting.execute(statement, prepare=True)
+        yield lambda rows: inserting.executemany(recorder.insert_events_statement, rows)
