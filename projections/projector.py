@@ -1,0 +1,250 @@
+"""The projector: records of any log -> rows of the base, each batch with its checkpoints in one transaction.
+
+What was applied is what the checkpoints in the base say, never what a broker or this process remembers. Redelivery, any
+batching and any interleaving of partitions end in the same content. What can't be applied goes to `quarantine` with its
+bytes and holds nothing up.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+
+import duckdb
+import polars as pl
+
+from projections import tables
+from projections.arrivals import Arrivals, Refused, arrivals
+from projections.decoding import ROW
+from repository.identity import event_hash
+from repository.log import Checkpoint, Log, LogChanged, Partition, Record
+
+RESOLVE = (tables.FOLDER / "resolve.sql").read_text("utf-8")
+NOT_A_RECORDS_FAULT = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException)
+"""Errors of the machine, not of a record: nothing is quarantined for them, the batch is given up whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one batch came to (unit: records)."""
+
+    events: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: "Applied") -> "Applied":
+        return Applied(self.events + other.events, self.duplicates + other.duplicates, self.quarantined + other.quarantined)
+
+
+class Projector:
+    """Applies records to one base. The connection is its own; readers use cursors of it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, members: Collection[str] | None = None) -> None:
+        self.connection = connection
+        self.members = members
+
+    def checkpoints(self) -> dict[Partition, Checkpoint]:
+        """How far each partition was applied, as the base says."""
+        rows = self.connection.execute(
+            "SELECT topic, partition, next_offset, last_position, last_event_hash FROM checkpoints"
+        ).fetchall()
+        return {(topic, partition): Checkpoint(*rest) for topic, partition, *rest in rows}
+
+    def recognise(self, log: Log) -> None:
+        """Read the last applied record of each partition again. Raises LogChanged where it is gone or another."""
+        for partition, checkpoint in self.checkpoints().items():
+            record = log.last_read(partition, checkpoint)
+            topic, number = partition
+            if record is None:
+                raise LogChanged(
+                    f"{topic} partition {number} no longer has offset {checkpoint.next_offset - 1}, which the base has applied; "
+                    "the log was replaced or cut. Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
+                )
+            if event_hash(record.value) != checkpoint.last_event_hash or record.position != checkpoint.last_position:
+                raise LogChanged(
+                    f"{topic} partition {number} has another record at offset {checkpoint.next_offset - 1} than the one applied; "
+                    "the log was replaced or altered. Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
+                )
+
+    # -- applying --
+
+    def prepare(self, records: Sequence[Record]) -> Arrivals:
+        """The part of applying that needs no database; may run ahead in another thread."""
+        return arrivals(records, self.members)
+
+    def apply(self, records: Sequence[Record], committed_at: datetime) -> Applied:
+        """Apply a batch of records in one transaction; `committed_at` is the caller's clock, in UTC."""
+        return self.apply_prepared(self.prepare(records), committed_at)
+
+    def apply_prepared(self, batch: Arrivals, committed_at: datetime) -> Applied:
+        """Apply a prepared batch. A record that the database refuses is found by halving and quarantined."""
+        if not batch.records:
+            return Applied()
+        try:
+            return self._in_transaction(batch, committed_at)
+        except NOT_A_RECORDS_FAULT:
+            raise
+        except duckdb.Error as error:
+            if len(batch.records) == 1:
+                refused = [Refused(0, f"The base refused the record: {str(error).splitlines()[0]}")]
+                return self._in_transaction(Arrivals(batch.records, refused=refused), committed_at)
+            half = len(batch.records) // 2
+            first, second = batch.records[:half], batch.records[half:]
+            return self.apply(first, committed_at) + self.apply(second, committed_at)
+
+    def _in_transaction(self, batch: Arrivals, committed_at: datetime) -> Applied:
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            applied = self._write(batch)
+            self._checkpoint(batch.records, committed_at)
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        # Outside the try: when COMMIT raises, whether it took place is unknown, and only the base's checkpoint can tell.
+        self.connection.execute("COMMIT")
+        return applied
+
+    def _write(self, batch: Arrivals) -> Applied:
+        applied = Applied()
+        refused = list(batch.refused)
+        for kind, frame in batch.frames.items():
+            fresh, duplicates, conflicts, seen = self._unseen(kind, frame)
+            self._append(kind, fresh, seen)
+            refused += conflicts
+            applied += Applied(events=fresh.height, duplicates=duplicates)
+        self._quarantine(batch.records, refused)
+        return replace(applied, quarantined=len(refused))
+
+    def _unseen(self, kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[Refused], list[str]]:
+        """New events, number of repeated ones, conflicts with what stands, and entities that the base knew before."""
+        self.connection.register("arriving_ids", frame.select("entity_id").to_arrow())
+        known = self.connection.execute(
+            f"SELECT h.entity_id::VARCHAR AS entity_id, h.event_id::VARCHAR AS event_id, h.event_hash AS known_hash "
+            f"FROM {kind}_history AS h SEMI JOIN (SELECT DISTINCT entity_id::UUID AS entity_id FROM arriving_ids) USING (entity_id)"
+        ).pl()
+        self.connection.unregister("arriving_ids")
+        seen = known["entity_id"].unique().to_list()
+        if not known.height and frame["event_id"].n_unique() == frame.height:
+            return frame, 0, [], seen
+        frame = frame.with_columns(
+            pl.col("event_hash").first().over("event_id").alias("_first"), _nth=pl.int_range(pl.len()).over("event_id")
+        )
+        frame = frame.join(known.select("event_id", "known_hash"), on="event_id", how="left", maintain_order="left")
+        standing = pl.coalesce("known_hash", "_first")
+        again = pl.col("known_hash").is_not_null() | (pl.col("_nth") > 0)
+        repeated = frame.filter(again & (standing == pl.col("event_hash"))).height
+        conflicts = [
+            Refused(row, f"Event {event} stands with other bytes already; the first stands, this one was never applied.")
+            for row, event in frame.filter(again & (standing != pl.col("event_hash"))).select(ROW, "event_id").iter_rows()
+        ]
+        return frame.filter(~again).drop("known_hash", "_first", "_nth"), repeated, conflicts, seen
+
+    def _append(self, kind: str, frame: pl.DataFrame, seen: list[str]) -> None:
+        if not frame.height:
+            return
+        self._insert(f"{kind}_history", kind, frame)
+        if kind not in tables.TIMELINE_KINDS:
+            return
+        alone = pl.col("entity_id").is_in(seen).not_() & (pl.len().over("entity_id") == 1) & (pl.col("operation") != "retract")
+        lone = frame.filter(alone)
+        if lone.height:
+            self._insert(f"{kind}_timeline", kind, lone)
+        touched = (
+            frame.join(lone.select("entity_id"), on="entity_id", how="anti") if lone.height < frame.height else frame.clear()
+        )
+        if touched.height:
+            self._resolve(kind, touched["entity_id"].unique())
+
+    def _insert(self, table: str, kind: str, frame: pl.DataFrame) -> None:
+        cells = ", ".join(f'"{name}"::{type_} AS "{name}"' for name, type_ in tables.columns(kind).items())
+        self.connection.register("arriving", frame.to_arrow())
+        self.connection.execute(f"INSERT INTO {table} SELECT {cells} FROM arriving")
+        self.connection.unregister("arriving")
+
+    def _resolve(self, kind: str, entities: pl.Series) -> None:
+        self.connection.register("touched", pl.DataFrame({"entity_id": entities}).to_arrow())
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE touched_entities AS SELECT entity_id::UUID AS entity_id FROM touched"
+        )
+        self.connection.unregister("touched")
+        self.connection.execute(f"DELETE FROM {kind}_timeline WHERE entity_id IN (SELECT entity_id FROM touched_entities)")
+        self.connection.execute(RESOLVE.replace("{kind}", kind))
+
+    # -- again --
+
+    def retry(self) -> Applied:
+        """Try the held records of the quarantine again, after what was wrong has been put right; one by one."""
+        rows = self.connection.execute(
+            "SELECT quarantine_no, topic, partition, log_offset, position, entity_id, event_type, value, "
+            "epoch_us(received_at) FROM quarantine WHERE state = 'held' ORDER BY quarantine_no"
+        ).fetchall()
+        total = Applied()
+        for number, *record in rows:
+            total += self._retry_one(number, Record(*record))
+        return total
+
+    def _retry_one(self, number: int, record: Record) -> Applied:
+        batch = self.prepare([record])
+        if batch.refused:
+            return Applied(quarantined=1)
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            applied = self._write(batch)
+            if not applied.quarantined:
+                self.connection.execute("UPDATE quarantine SET state = 'applied' WHERE quarantine_no = ?", [number])
+        except duckdb.Error:
+            self.connection.execute("ROLLBACK")
+            return Applied(quarantined=1)
+        self.connection.execute("COMMIT")
+        return applied
+
+    # -- what is written besides --
+
+    def _quarantine(self, records: Sequence[Record], refused: Sequence[Refused]) -> None:
+        if not refused:
+            return
+        rows = [
+            (r.topic, r.partition, r.offset, r.position, r.entity_id, r.event_type, r.value, r.received_us, each.reason)
+            for each in refused
+            for r in [records[each.row]]
+        ]
+        # Retrying a batch by halves may refuse a record twice; its place in the log identifies it.
+        self.connection.executemany(
+            "INSERT INTO quarantine SELECT coalesce((SELECT max(quarantine_no) FROM quarantine), 0) + 1, $1, $2, $3, $4, $5, $6, $7, "
+            "make_timestamptz($8::BIGINT), $9, 'held', NULL "
+            "WHERE NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.topic = $1 AND q.partition = $2 AND q.log_offset = $3)",
+            rows,
+        )
+
+    def _checkpoint(self, records: Sequence[Record], committed_at: datetime) -> None:
+        last = {(record.topic, record.partition): record for record in records}
+        rows = [(r.topic, r.partition, r.offset + 1, r.position, event_hash(r.value), r.received_us) for r in last.values()]
+        names = ("topic", "partition", "next_offset", "last_position", "last_event_hash", "received_us")
+        table = pl.DataFrame(rows, schema=dict(zip(names, CHECKPOINT_TYPES, strict=True)), orient="row")
+        self.connection.register("reached", table.to_arrow())
+        # One statement per table, never row by row: 40 rows by executemany cost more than the whole batch.
+        self.connection.execute(
+            "DELETE FROM checkpoints AS c USING reached AS r WHERE c.topic = r.topic AND c.partition = r.partition"
+        )
+        self.connection.execute(
+            "INSERT INTO checkpoints SELECT topic, partition, next_offset, last_position, NULL, last_event_hash, "
+            "make_timestamptz(received_us) FROM reached"
+        )
+        self.connection.unregister("reached")
+        self.connection.execute(
+            "INSERT INTO commits SELECT coalesce((SELECT max(commit_no) FROM commits), 0) + 1, ?, "
+            "(SELECT list({'topic': topic, 'partition': partition, 'next_offset': next_offset} ORDER BY topic, partition) FROM checkpoints)",
+            [committed_at],
+        )
+
+
+CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64)
+
+
+def content_digest(connection: duckdb.DuckDBPyConnection) -> str:
+    """SHA-256 over count and total of every kind's events: equal for equal content, however it arrived."""
+    parts = []
+    for kind in tables.digest_kinds():
+        row = connection.execute(tables.digest_sql(kind)).fetchall()[0]
+        parts.append(f"{kind} {row[0]} {row[1]}")
+    return sha256("\n".join(parts).encode()).hexdigest()

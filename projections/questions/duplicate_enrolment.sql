@@ -1,0 +1,23 @@
+-- Who is enrolled with two publishers at once in schemes that exclude each other, on a day (重复参保)?
+-- A row per pair: the same subject_token, enrolled at two publishers in the same item, or in two items of the basic medical
+-- insurance (NBPS0411, 职工 and 城乡居民) or of the basic old-age pension (NBPS0514). overlap_from and overlap_to bound the
+-- stretch over which both states are known unchanged (half-open, NULL: not stated), so the overlap itself may be longer.
+-- A token is personal information; matching rests on it alone.
+CREATE MACRO duplicate_enrolment(on_date, known_at := NULL) AS TABLE
+WITH enrolled AS (
+    SELECT s.subject_token, s.publisher, s.valid_from, s.valid_to, s.event_id,
+           e.item_code, e.division_code, e.scheme,
+           CASE WHEN left(e.item_code, 8) IN ('NBPS0411', 'NBPS0514') THEN left(e.item_code, 8) ELSE e.item_code END AS fund
+    FROM service_object_asof(on_date, known_at) AS s
+    CROSS JOIN unnest(s.enrolments) AS u(e)
+    WHERE s.subject_type = 'person' AND s.status = 'active' AND s.subject_token IS NOT NULL
+)
+SELECT a.subject_token, a.fund,
+       a.publisher AS publisher_a, a.item_code AS item_code_a, a.division_code AS division_code_a, a.scheme AS scheme_a,
+       b.publisher AS publisher_b, b.item_code AS item_code_b, b.division_code AS division_code_b, b.scheme AS scheme_b,
+       greatest(a.valid_from, b.valid_from) AS overlap_from,
+       least(a.valid_to, b.valid_to) AS overlap_to,
+       a.event_id AS event_id_a, b.event_id AS event_id_b
+FROM enrolled AS a
+JOIN enrolled AS b ON b.subject_token = a.subject_token AND b.fund = a.fund AND b.publisher > a.publisher
+ORDER BY a.subject_token, a.fund, publisher_a, publisher_b;

@@ -1,0 +1,41 @@
+"""Reading and decoding the next batch while the database takes the one before: two cores, one of them Python's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from projections.arrivals import Arrivals
+from projections.projector import Projector
+from repository.identity import event_hash
+from repository.log import Checkpoint, Log, Partition, Record
+
+
+def read_ahead(projector: Projector, log: Log, limit: int, until: Mapping[Partition, int] | None = None) -> Iterator[Arrivals]:
+    """Prepared batches from the projector's checkpoints to the log's end, or up to the offsets `until`.
+
+    Each is given while the next is read and decoded in another thread; the caller applies it before asking on.
+    """
+    reached = projector.checkpoints()
+    with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as reader:
+        coming: Future[Arrivals] = reader.submit(_next, projector, log, limit, reached, until)
+        while (batch := coming.result()).records:
+            reached = reached | _after(batch.records)
+            coming = reader.submit(_next, projector, log, limit, reached, until)
+            yield batch
+
+
+def _next(
+    projector: Projector,
+    log: Log,
+    limit: int,
+    reached: Mapping[Partition, Checkpoint],
+    until: Mapping[Partition, int] | None,
+) -> Arrivals:
+    records = log.read(reached, limit)
+    if until is not None:
+        records = [r for r in records if r.offset < until.get((r.topic, r.partition), 0)]
+    return projector.prepare(records)
+
+
+def _after(records: Sequence[Record]) -> dict[Partition, Checkpoint]:
+    last = {(record.topic, record.partition): record for record in records}
+    return {p: Checkpoint(r.offset + 1, r.position, event_hash(r.value)) for p, r in last.items()}
