@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from projections.decoding import ROW, decode_batch
-from repository.identity import NAMESPACE, entity_id_text, event_hash, event_id_text
+from repository.identity import event_hash
 from repository.log import Record
 from schemas.contracts import codes
 
@@ -45,7 +45,17 @@ def arrivals(records: Sequence[Record], members: Collection[str] | None) -> Arri
             placed = placed.filter(~pl.col(ROW).is_in([r.row for r in refused]))
         if placed.height:
             batch.frames[kind] = placed
+    batch.frames = _never_back(batch.frames)
     return batch
+
+
+def _never_back(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The frames with `received_at` non-decreasing per partition, across kinds; the projector goes on from batch to batch."""
+    times = [frame.select(ROW, "topic", "partition", "received_at") for frame in frames.values()]
+    if not times:
+        return frames
+    received = pl.concat(times).sort(ROW).select(ROW, pl.col("received_at").cum_max().over("topic", "partition"))
+    return {kind: frame.drop("received_at").join(received, on=ROW, maintain_order="left") for kind, frame in frames.items()}
 
 
 def _placed(frame: pl.DataFrame, records: Sequence[Record]) -> pl.DataFrame:
@@ -70,13 +80,13 @@ def _column(name: str, values: Sequence[object], dtype: type[pl.DataType]) -> pl
 
 
 def _received() -> pl.Expr:
-    """When the log received the event, made non-decreasing per partition; where it keeps no time, when it was recorded."""
+    """When the log received the event; where it keeps no time, when it was recorded."""
     own = pl.col("received_us").cast(pl.Datetime("us", "UTC"))
-    return pl.coalesce(own, pl.col("recorded_at")).cum_max().over("topic", "partition").alias("received_at")
+    return pl.coalesce(own, pl.col("recorded_at")).alias("received_at")
 
 
 def _refusals(kind: str, frame: pl.DataFrame, members: Collection[str] | None) -> list[Refused]:
-    """What is decodable but illegal: another publisher's entity, a forged identity, an interval without days."""
+    """What is decodable but illegal: another publisher's entity, another kind's topic, an interval without days."""
     topic = pl.col("topic").str.split(".")
     owner = topic.list.get(1, null_on_oob=True)
     checked = frame.select(
@@ -85,29 +95,27 @@ def _refusals(kind: str, frame: pl.DataFrame, members: Collection[str] | None) -
         topic.list.get(2, null_on_oob=True).replace("service-object", "service_object").alias("topic_kind"),
         pl.col("_key"),
         (pl.col("valid_from") >= pl.col("valid_to")).fill_null(False).alias("empty_interval"),
+        (pl.col("corrects_event_id") == pl.col("event_id")).fill_null(False).alias("annuls_itself"),
     )  # fmt: skip
     listed = pl.lit(True) if members is None else pl.col("owner").is_in(list(members))
     plain = (
         listed
         & (pl.col("owner") == pl.col("publisher"))
         & pl.col("topic_kind").is_in([kind]).fill_null(True)
-        & (pl.col("_key").is_in(["", None], nulls_equal=True) | (pl.col("_key") == pl.col("entity_id")))
+        & (
+            pl.col("_key").is_in(["", None], nulls_equal=True)
+            | (
+                pl.col("_key").str.replace_all("-", "", literal=True)
+                == pl.col("entity_id").str.replace_all("-", "", literal=True)
+            )
+        )
         & ~pl.col("empty_interval")
+        & ~pl.col("annuls_itself")
+        & (pl.col("version") > 0)
         & pl.col("operation").is_in(list(OPERATIONS))
     )
-    odd = checked.filter(~plain | _forged(kind, checked))
+    odd = checked.filter(~plain.fill_null(False))
     return [Refused(row[ROW], _reason(kind, row, members)) for row in odd.iter_rows(named=True)]
-
-
-def _forged(kind: str, frame: pl.DataFrame) -> pl.Series:
-    """Whether identities are not what publisher, kind, first key and version make them."""
-    events = list(map(event_id_text, frame["entity_id"], frame["version"]))
-    forged = pl.Series(events) != frame["event_id"]
-    first = frame.with_row_index("_i").filter(pl.col("version") == 1)
-    prefixes = {p: NAMESPACE.bytes + f"{p}|{kind}|".encode() for p in first["publisher"].unique()}
-    made = [entity_id_text(prefixes[p], k) for p, k in zip(first["publisher"], first["business_key"], strict=True)]
-    wrong = first.filter(pl.Series(made, dtype=pl.String) != first["entity_id"])["_i"]
-    return forged | pl.Series(range(frame.height)).is_in(wrong.cast(pl.Int64).implode()) if wrong.len() else forged
 
 
 def _reason(kind: str, row: dict[str, object], members: Collection[str] | None) -> str:
@@ -117,10 +125,12 @@ def _reason(kind: str, row: dict[str, object], members: Collection[str] | None) 
         return f"The event says publisher {row['publisher']} but stands in {row['topic']}; a publisher records only its own."
     if row["topic_kind"] is not None and row["topic_kind"] != kind:
         return f"An event of kind {kind} stands in {row['topic']}; each kind has its own topic."
-    if row["_key"] and row["_key"] != row["entity_id"]:
+    if row["_key"] and str(row["_key"]).replace("-", "") != str(row["entity_id"]).replace("-", ""):
         return f"The record's key {row['_key']} is not the event's entity {row['entity_id']}."
     if row["empty_interval"]:
         return "The event's interval holds no day; valid_to must lie after valid_from."
-    if row["operation"] not in OPERATIONS:
-        return f'"{row["operation"]}" is no operation; known are {", ".join(sorted(OPERATIONS))}.'
-    return f"The identity {row['event_id']} is not made of publisher, kind, first key and version {row['version']}; it is forged or damaged."
+    if row["annuls_itself"]:
+        return f"Event {row['event_id']} corrects itself; a correction names an earlier event."
+    if not isinstance(row["version"], int) or row["version"] < 1:
+        return f"The event has version {row['version']}; versions count from 1."
+    return f'"{row["operation"]}" is no operation; known are {", ".join(sorted(OPERATIONS))}.'

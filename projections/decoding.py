@@ -17,7 +17,8 @@ from typing import Any
 
 import polars as pl
 
-from repository.encoding import HEADER_BYTES, Column, Constant, NotAnEvent, decode, encode_columns, fields_of, writer_of, zigzag
+from repository.columns import Column, Constant, Entries, encode_columns, fields_of, zigzag
+from repository.encoding import HEADER_BYTES, NotAnEvent, decode, writer_of
 from schemas.contracts import KINDS, Contract, FieldType, fields
 
 ROW = "_row"
@@ -97,7 +98,7 @@ def _columns(known: Contract, values: Sequence[bytes], rows: list[int]) -> pl.Da
         return None
     if encode_columns(known.kind, _physical(known, frame), len(rows), known) != stored:
         return None
-    return _current(known.kind, frame).with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
+    return _current(known, frame).with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
 
 
 def _read(known: Contract, stored: Sequence[bytes]) -> pl.DataFrame | None:
@@ -106,7 +107,7 @@ def _read(known: Contract, stored: Sequence[bytes]) -> pl.DataFrame | None:
     try:
         with _quiet_panics():
             return pl.read_avro(io.BytesIO(container))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError, ValueError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError, ValueError):
         # A Rust panic is a BaseException of its own; whatever it was, the slow way finds the record and says why.
         return None
 
@@ -178,20 +179,40 @@ def _physical(known: Contract, frame: pl.DataFrame) -> dict[str, Column]:
 
 
 def _column(series: pl.Series, type_: FieldType) -> Column:
+    if type_.word == "records":
+        return _entries(series, type_)
+    if type_.word == "strings":
+        return series.to_list() if series.list.len().sum() else Constant([])
     if type_.word in ("date", "timestamp"):
         series = series.to_physical()
-    if type_.word in ("records", "strings"):
-        return series.to_list() if series.list.len().sum() else Constant([])
+    elif type_.word == "decimal":
+        series = series.to_physical().cast(pl.Int64)
     nulls = series.null_count()
     same = nulls == len(series) or (nulls == 0 and bool((series == series[0]).all()))
-    return Constant(series[0]) if same else series.to_list()
+    return Constant(series[0] if len(series) else None) if same else series.to_list()
 
 
-def _current(kind: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with the current schema's columns: those an earlier version lacks hold their default (Avro resolution)."""
-    missing = [pl.lit(_default(t), dtype=polars_type(t)).alias(n) for n, t in fields(kind).items() if n not in frame.columns]
-    wanted = [pl.col(n).cast(polars_type(t)) for n, t in fields(kind).items()]
-    return frame.with_columns(missing).select(wanted)
+def _entries(series: pl.Series, type_: FieldType) -> Column:
+    lengths = series.list.len()
+    if not lengths.sum():
+        return Constant([])
+    cells = series.filter(lengths > 0).explode().struct.unnest()
+    return Entries(lengths.to_list(), {name: _column(cells[name], cell) for name, cell in type_.entry.items()})
+
+
+def _current(known: Contract, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with the current schema's columns: what an earlier version lacks holds its default (Avro resolution)."""
+    written = fields_of(known)
+    return frame.select(_resolved(pl.col(n), written.get(n), t).alias(n) for n, t in fields(known.kind).items())
+
+
+def _resolved(value: pl.Expr, written: FieldType | None, type_: FieldType) -> pl.Expr:
+    if written is None:
+        return pl.lit(_default(type_), dtype=polars_type(type_))
+    if type_.word == "records" and written.entry.keys() != type_.entry.keys():
+        of_entry = (_resolved(pl.element().struct.field(c), written.entry.get(c), t).alias(c) for c, t in type_.entry.items())
+        value = value.list.eval(pl.struct(*of_entry))
+    return value.cast(polars_type(type_))
 
 
 def _default(type_: FieldType) -> object:

@@ -5,7 +5,7 @@ batching and any interleaving of partitions end in the same content. What can't 
 bytes and holds nothing up.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,11 +16,38 @@ import polars as pl
 from projections import tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
-from repository.identity import event_hash
+from repository.identity import NAMESPACE, event_hash
 from repository.log import Checkpoint, Log, LogChanged, Partition, Record
 
 RESOLVE = (tables.FOLDER / "resolve.sql").read_text("utf-8")
-NOT_A_RECORDS_FAULT = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException)
+
+
+def _uuid5(h: str) -> str:
+    """SQL for a UUID version 5 as text (RFC 9562, section 5.5), from the column with the SHA-1 of namespace and name."""
+    variant = f"substr('89ab89ab89ab89ab', ('0x' || {h}[17])::INTEGER + 1, 1)"
+    return f"concat({h}[1:8], '-', {h}[9:12], '-5', {h}[14:16], '-', {variant}, {h}[18:20], '-', {h}[21:32])"
+
+
+FORGED = f"""
+WITH hashed AS MATERIALIZED (
+    SELECT *, sha1(unhex(replace(entity_id, '-', '')) || encode(version::VARCHAR)) AS event_sha1,
+           CASE WHEN version = 1 THEN sha1(unhex($1) || encode(publisher || '|' || $2 || '|' || business_key)) END AS entity_sha1
+    FROM arriving_ids
+)
+SELECT {ROW}, event_id, version
+FROM hashed
+WHERE event_id <> {_uuid5("event_sha1")} OR (version = 1 AND entity_id <> {_uuid5("entity_sha1")})
+"""
+"""Events whose identity, or of a first event its entity's, is not what its parts make it. Same as repository.identity."""
+NOT_A_RECORDS_FAULT = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.TransactionException,
+    duckdb.InterruptException,
+    duckdb.ConnectionException,
+)
 """Errors of the machine, not of a record: nothing is quarantined for them, the batch is given up whole."""
 
 
@@ -95,8 +122,10 @@ class Projector:
     def _in_transaction(self, batch: Arrivals, committed_at: datetime) -> Applied:
         self.connection.execute("BEGIN TRANSACTION")
         try:
-            applied = self._write(batch)
-            self._checkpoint(batch.records, committed_at)
+            received = self._last_received()
+            frames = {kind: _not_before(frame, received) for kind, frame in batch.frames.items()}
+            applied = self._write(replace(batch, frames=frames))
+            self._checkpoint(batch.records, _latest(received, frames), committed_at)
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
@@ -107,16 +136,46 @@ class Projector:
     def _write(self, batch: Arrivals) -> Applied:
         applied = Applied()
         refused = list(batch.refused)
-        for kind, frame in batch.frames.items():
+        for kind, arrived in batch.frames.items():
+            frame, forged = self._genuine(kind, arrived)
+            refused += forged
             fresh, duplicates, conflicts, seen = self._unseen(kind, frame)
             self._append(kind, fresh, seen)
             refused += conflicts
-            applied += Applied(events=fresh.height, duplicates=duplicates)
+            applied += Applied(events=fresh.height)
+            applied += self._count(duplicates)
         self._quarantine(batch.records, refused)
         return replace(applied, quarantined=len(refused))
 
-    def _unseen(self, kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[Refused], list[str]]:
-        """New events, number of repeated ones, conflicts with what stands, and entities that the base knew before."""
+    def _count(self, duplicates: pl.DataFrame) -> Applied:
+        if duplicates.height:
+            per_partition = duplicates.group_by("topic", "partition").len().rows()
+            self.connection.executemany("INSERT INTO duplicates VALUES (?, ?, ?)", per_partition)
+        return Applied(duplicates=duplicates.height)
+
+    def _genuine(self, kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Refused]]:
+        """The events whose identities are made as they must be, and the forged or damaged ones.
+
+        UUID version 5 for every event is dear in Python and cheap in the database, which has two cores for it.
+        """
+        ids = frame.select(ROW, "event_id", "entity_id", "publisher", "business_key", "version")
+        self.connection.register("arriving_ids", ids.to_arrow())
+        given = [NAMESPACE.hex, kind]
+        rows = self.connection.execute(FORGED, given).fetchall()
+        self.connection.unregister("arriving_ids")
+        if not rows:
+            return frame, []
+        refused = [
+            Refused(
+                row,
+                f"The identity {event} is not made of publisher, kind, first key and version {version}; it is forged or damaged.",
+            )
+            for row, event, version in rows
+        ]
+        return frame.filter(~pl.col(ROW).is_in([r.row for r in refused])), refused
+
+    def _unseen(self, kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[Refused], list[str]]:
+        """New events, repeated ones, conflicts with what stands, and entities that the base knew before."""
         self.connection.register("arriving_ids", frame.select("entity_id").to_arrow())
         known = self.connection.execute(
             f"SELECT h.entity_id::VARCHAR AS entity_id, h.event_id::VARCHAR AS event_id, h.event_hash AS known_hash "
@@ -125,14 +184,14 @@ class Projector:
         self.connection.unregister("arriving_ids")
         seen = known["entity_id"].unique().to_list()
         if not known.height and frame["event_id"].n_unique() == frame.height:
-            return frame, 0, [], seen
+            return frame, frame.clear(), [], seen
         frame = frame.with_columns(
             pl.col("event_hash").first().over("event_id").alias("_first"), _nth=pl.int_range(pl.len()).over("event_id")
         )
         frame = frame.join(known.select("event_id", "known_hash"), on="event_id", how="left", maintain_order="left")
         standing = pl.coalesce("known_hash", "_first")
         again = pl.col("known_hash").is_not_null() | (pl.col("_nth") > 0)
-        repeated = frame.filter(again & (standing == pl.col("event_hash"))).height
+        repeated = frame.filter(again & (standing == pl.col("event_hash")))
         conflicts = [
             Refused(row, f"Event {event} stands with other bytes already; the first stands, this one was never applied.")
             for row, event in frame.filter(again & (standing != pl.col("event_hash"))).select(ROW, "event_id").iter_rows()
@@ -203,32 +262,41 @@ class Projector:
     def _quarantine(self, records: Sequence[Record], refused: Sequence[Refused]) -> None:
         if not refused:
             return
-        rows = [
-            (r.topic, r.partition, r.offset, r.position, r.entity_id, r.event_type, r.value, r.received_us, each.reason)
-            for each in refused
-            for r in [records[each.row]]
-        ]
-        # Retrying a batch by halves may refuse a record twice; its place in the log identifies it.
-        self.connection.executemany(
-            "INSERT INTO quarantine SELECT coalesce((SELECT max(quarantine_no) FROM quarantine), 0) + 1, $1, $2, $3, $4, $5, $6, $7, "
-            "make_timestamptz($8::BIGINT), $9, 'held', NULL "
-            "WHERE NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.topic = $1 AND q.partition = $2 AND q.log_offset = $3)",
-            rows,
+        rows = [(records[each.row], each.reason) for each in refused]
+        table = pl.DataFrame(
+            [(r.topic, r.partition, r.offset, r.position, r.entity_id, r.event_type, r.value, r.received_us, why) for r, why in rows],
+            schema=QUARANTINED,
+            orient="row",
         )
+        self.connection.register("refused", table.to_arrow())
+        # A record is refused again when it is delivered again, or its batch is tried by halves: its place identifies it.
+        self.connection.execute(
+            "INSERT INTO quarantine SELECT coalesce((SELECT max(quarantine_no) FROM quarantine), 0) + row_number() OVER (ORDER BY topic, partition, log_offset), "
+            "r.* EXCLUDE (received_us, reason), make_timestamptz(received_us), reason, 'held', NULL FROM refused AS r "
+            "ANTI JOIN quarantine USING (topic, partition, log_offset)"
+        )
+        self.connection.unregister("refused")
 
-    def _checkpoint(self, records: Sequence[Record], committed_at: datetime) -> None:
-        last = {(record.topic, record.partition): record for record in records}
-        rows = [(r.topic, r.partition, r.offset + 1, r.position, event_hash(r.value), r.received_us) for r in last.values()]
+    def _last_received(self) -> pl.DataFrame:
+        rows = self.connection.execute("SELECT topic, partition, epoch_us(last_received_at) FROM checkpoints").fetchall()
+        moments = pl.DataFrame(rows, schema={"topic": pl.String, "partition": pl.Int32, "latest": pl.Int64}, orient="row")
+        return moments.with_columns(pl.col("latest").cast(pl.Datetime("us", "UTC")))
+
+    def _checkpoint(self, records: Sequence[Record], received: Mapping[Partition, int], committed_at: datetime) -> None:
+        # A record that is delivered again late does not take the checkpoint back.
+        last = {(record.topic, record.partition): record for record in sorted(records, key=lambda r: r.offset)}
+        rows = [(r.topic, r.partition, r.offset + 1, r.position, event_hash(r.value), received.get(p)) for p, r in last.items()]
         names = ("topic", "partition", "next_offset", "last_position", "last_event_hash", "received_us")
         table = pl.DataFrame(rows, schema=dict(zip(names, CHECKPOINT_TYPES, strict=True)), orient="row")
         self.connection.register("reached", table.to_arrow())
         # One statement per table, never row by row: 40 rows by executemany cost more than the whole batch.
         self.connection.execute(
-            "DELETE FROM checkpoints AS c USING reached AS r WHERE c.topic = r.topic AND c.partition = r.partition"
+            "DELETE FROM checkpoints AS c USING reached AS r "
+            "WHERE c.topic = r.topic AND c.partition = r.partition AND c.next_offset <= r.next_offset"
         )
         self.connection.execute(
             "INSERT INTO checkpoints SELECT topic, partition, next_offset, last_position, NULL, last_event_hash, "
-            "make_timestamptz(received_us) FROM reached"
+            "make_timestamptz(received_us) FROM reached ANTI JOIN checkpoints USING (topic, partition)"
         )
         self.connection.unregister("reached")
         self.connection.execute(
@@ -238,6 +306,32 @@ class Projector:
         )
 
 
+def _not_before(frame: pl.DataFrame, received: pl.DataFrame) -> pl.DataFrame:
+    """The frame with no event received before the last one that an earlier batch brought from its partition."""
+    if not received.height:
+        return frame
+    placed = frame.join(received, on=["topic", "partition"], how="left", maintain_order="left")
+    return placed.with_columns(pl.max_horizontal("received_at", "latest").alias("received_at")).drop("latest")
+
+
+def _latest(received: pl.DataFrame, frames: Mapping[str, pl.DataFrame]) -> dict[Partition, int]:
+    """When the newest event of each partition was received, in microseconds since 1970-01-01 UTC."""
+    arrived = [frame.select("topic", "partition", pl.col("received_at").alias("latest")) for frame in frames.values()]
+    newest = pl.concat([received, *arrived]).group_by("topic", "partition").agg(pl.col("latest").max().to_physical())
+    return {(topic, partition): latest for topic, partition, latest in newest.iter_rows()}
+
+
+QUARANTINED = {
+    "topic": pl.String,
+    "partition": pl.Int32,
+    "log_offset": pl.Int64,
+    "position": pl.Int64,
+    "entity_id": pl.String,
+    "event_type": pl.String,
+    "value": pl.Binary,
+    "received_us": pl.Int64,
+    "reason": pl.String,
+}
 CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64)
 
 

@@ -11,7 +11,12 @@ import polars as pl
 FOLDER = Path(__file__).resolve().parent / "questions"
 CREATES = re.compile(r"^CREATE (?P<what>VIEW|MACRO) (?P<name>\w+)(?:\((?P<parameters>[^)]*)\))? AS\b", re.MULTILINE)
 
-CATALOGUE: pl.Schema = pl.Schema({"name": pl.String, "parameters": pl.List(pl.String), "question": pl.String, "notes": pl.String})
+CATALOGUE: tuple[tuple[str, pl.DataType], ...] = (
+    ("name", pl.String()),
+    ("parameters", pl.List(pl.String)),
+    ("question", pl.String()),
+    ("notes", pl.String()),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ def macros() -> frozenset[str]:
 def load_catalogue(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the table `catalogue`: name, parameters and words of every question, for readers of the base."""
     rows = [(q.name, list(q.parameters), q.text, q.notes) for q in questions()]
-    table = pl.DataFrame(rows, schema=CATALOGUE, orient="row")
+    table = pl.DataFrame(rows, schema=pl.Schema(CATALOGUE), orient="row")
     connection.register("arriving_catalogue", table.to_arrow())
     connection.execute("CREATE OR REPLACE TABLE catalogue AS SELECT * FROM arriving_catalogue ORDER BY name")
     connection.unregister("arriving_catalogue")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import duckdb
 
+from projections.questions import load_catalogue
+from projections.reference import load_divisions
 from schemas.contracts import KINDS, FieldType, fields
 
 FOLDER = Path(__file__).resolve().parent
@@ -54,7 +56,7 @@ def columns(kind: str) -> dict[str, str]:
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create all tables, views and macros in an empty database."""
+    """Create what the projector writes, and the views beside it, in an empty database."""
     for kind in KINDS:
         listing = ", ".join(f'"{n}" {t}' for n, t in columns(kind).items())
         connection.execute(f"CREATE TABLE {kind}_history ({listing})")
@@ -64,8 +66,15 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("INSERT INTO layout VALUES (?)", [LAYOUT])
     for kind in TIMELINE_KINDS:
         connection.execute((FOLDER / "kind_views.sql").read_text("utf-8").replace("{kind}", kind))
-    for name in ("views.sql", *(f"questions/{q.name}" for q in sorted((FOLDER / "questions").glob("*.sql")))):
-        connection.execute((FOLDER / name).read_text("utf-8"))
+    connection.execute((FOLDER / "views.sql").read_text("utf-8"))
+
+
+def create_questions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the questions, and what they refer to: the register of divisions and the catalogue of the questions."""
+    for file in sorted((FOLDER / "questions").glob("*.sql")):
+        connection.execute(file.read_text("utf-8"))
+    load_divisions(connection)
+    load_catalogue(connection)
 
 
 def digest_sql(kind: str) -> str:

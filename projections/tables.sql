@@ -45,7 +45,7 @@ CREATE TABLE quarantine (
     note VARCHAR
 );
 
--- Records that arrived again unchanged, counted per partition.
+-- Records that arrived again unchanged: how many per batch, under the place of the first of them.
 CREATE TABLE duplicates (topic VARCHAR, partition INTEGER, records BIGINT);
 
 -- Missing versions that somebody decided not to wait for, and why.

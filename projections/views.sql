@@ -30,13 +30,19 @@ WITH arrived AS (
     UNION ALL
     SELECT 'batch', publisher, entity_id, version, received_at FROM batch_history
 ), incomplete AS (
-    SELECT kind, publisher, entity_id, max(version) AS highest, list(version) AS present, max(received_at) AS last_received_at
+    SELECT kind, entity_id, max(received_at) AS last_received_at
     FROM arrived
     GROUP BY ALL
     HAVING max(version) > count(*)
+), neighbours AS (
+    SELECT *, lag(version, 1, 0) OVER (PARTITION BY kind, entity_id ORDER BY version) AS previous
+    FROM arrived
+    JOIN incomplete USING (kind, entity_id)
 ), missing AS (
-    SELECT kind, publisher, entity_id, last_received_at, unnest(list_filter(range(1, highest + 1), lambda v: NOT list_contains(present, v::INTEGER)))::INTEGER AS version
-    FROM incomplete
+    -- Of each gap the first thousand: a version of two thousand million must not fill the memory.
+    SELECT kind, publisher, entity_id, last_received_at, unnest(range(previous + 1, least(version::BIGINT, previous + 1001)))::INTEGER AS version
+    FROM neighbours
+    WHERE version > previous + 1
 )
 SELECT missing.*
 FROM missing

@@ -15,11 +15,14 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Mapper, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 
-from repository.encoding import Record, decode, encode
+from repository.encoding import Record, decode_own, encode
 from repository.entity import MERGED, RENAMED, RULES, Entity
 from repository.identity import entity_id
 
 INSERT_EVENTS = 10_000
+MOVES = tuple(f"{kind}.{name}" for kind in RULES for name in (RENAMED, MERGED))
+MOVES_SQL = "topic IN ('" + "', '".join(MOVES) + "')"
+"""Events that move a key. SQLite keeps an index of just these, so that a long log need not be read for them."""
 
 
 class StoredRow(NamedTuple):
@@ -55,7 +58,7 @@ class AvroMapper(Mapper[UUID]):
         return stored(domain_event.kind, domain_event.record)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        kind, record = decode(stored_event.state)
+        kind, record = decode_own(stored_event.state)
         return Recorded(cast(UUID, stored_event.originator_id), stored_event.originator_version, kind, record)
 
 
@@ -88,6 +91,11 @@ class Publisher(Application[UUID]):
     def __init__(self, code: str, env: dict[str, str]) -> None:
         self.code = code
         super().__init__(env)
+        if isinstance(self.recorder, SQLiteApplicationRecorder):
+            with self.recorder.datastore.transaction(commit=True) as cursor:
+                cursor.execute(
+                    f"CREATE INDEX IF NOT EXISTS moved_keys ON {self.recorder.events_table_name} (topic) WHERE {MOVES_SQL}"
+                )
         self._forwarded: dict[UUID, UUID] = {}
         self._renamed: dict[tuple[str, str], UUID] = {}
         self._keys_until = 0
@@ -101,15 +109,13 @@ class Publisher(Application[UUID]):
         """The entity a key means now: the one renamed to it, merged into, or first reported under it."""
         self._catch_up_keys()
         first = entity_id(self.code, kind, business_key)
-        identity = self._renamed.get((kind, business_key), first)
-        while identity in self._forwarded:
-            identity = self._forwarded[identity]
+        identity = self._last(self._renamed.get((kind, business_key), first))
         return self.by_id(identity) or Entity.unknown(kind, self.code, business_key)
 
     def by_id(self, identity: UUID) -> Entity | None:
         """The entity with its whole history; None where nothing was recorded of it."""
         try:
-            return self.repository.get(identity, projector_func=_fold)  # type: ignore[type-var, arg-type]
+            return self.repository.get(identity, projector_func=_fold)  # type: ignore[misc, no-any-return]
         except AggregateNotFoundError:
             return None
 
@@ -125,19 +131,20 @@ class Publisher(Application[UUID]):
         return moved
 
     def _last(self, identity: UUID) -> UUID:
-        while identity in self._forwarded:
+        """Where mergers lead from an entity; round a circle of them once."""
+        passed: set[UUID] = set()
+        while identity in self._forwarded and identity not in passed:
+            passed.add(identity)
             identity = self._forwarded[identity]
         return identity
 
     def _catch_up_keys(self) -> None:
         """Read the few events that move a key, found by topic among those recorded since the last look."""
         newest = self.recorder.max_notification_id() or 0
-        topics = [f"{kind}.{name}" for kind in RULES for name in (RENAMED, MERGED)]
-        while self._keys_until < newest:
-            moving = self.recorder.select_notifications(self._keys_until + 1, 1000, stop=newest, topics=topics)
-            for notification in moving:
-                self._move_key(*decode(notification.state))
-            self._keys_until = moving[-1].id if moving else newest
+        if self._keys_until < newest:
+            for state in _moves(self.recorder, self._keys_until, newest):
+                self._move_key(*decode_own(state))
+            self._keys_until = newest
 
     def _move_key(self, kind: str, record: Record) -> None:
         identity = UUID(str(record["entity_id"]))
@@ -176,6 +183,16 @@ class Publisher(Application[UUID]):
         return self.recorder.select_notifications(after + 1, limit)
 
 
+def _moves(recorder: ApplicationRecorder, after: int, until: int) -> list[bytes]:
+    """States of the events that move a key, in order. In SQLite through an index of just these: a log has few of them."""
+    if not isinstance(recorder, SQLiteApplicationRecorder):
+        return [n.state for n in recorder.select_notifications(after + 1, until - after, stop=until, topics=MOVES)]
+    with recorder.datastore.transaction(commit=False) as cursor:
+        sql = f"SELECT state FROM {recorder.events_table_name} INDEXED BY moved_keys WHERE {MOVES_SQL} AND rowid > ? AND rowid <= ? ORDER BY rowid"
+        cursor.execute(sql, (after, until))
+        return [row["state"] for row in cursor.fetchall()]
+
+
 @contextmanager
 def _transaction(recorder: ApplicationRecorder) -> Iterator[Append]:
     """The recorder's own insertion, held open over many calls; the library closes it after each."""
@@ -189,4 +206,10 @@ def _transaction(recorder: ApplicationRecorder) -> Iterator[Append]:
     with recorder.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as inserting:
         for statement in recorder.lock_table_statements:
             inserting.execute(statement, prepare=True)
-        yield lambda rows: inserting.executemany(recorder.insert_events_statement, rows)
+        yield lambda rows: _insert_postgres(recorder, inserting, rows)
+
+
+def _insert_postgres(recorder: Any, cursor: Any, rows: Sequence[StoredRow]) -> None:
+    """PostgreSQL's recorder takes stored rows as one array of a composite type."""
+    made = [recorder.construct_pg_stored_event(UUID(row.entity), row.version, row.topic, row.state) for row in rows]
+    cursor.execute(recorder.insert_events_statement, [made])

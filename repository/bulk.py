@@ -4,17 +4,19 @@ An entity of which nothing is known and of which a dump states one fact needs no
 fact's whole interval. A dump that is imported for the first time consists of these.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from repository.application import StoredRow
-from repository.encoding import EVENT_LIMIT_BYTES, Column, Constant, encode_columns, microseconds
+from repository.columns import Column, Constant, Entries, encode_columns, microseconds
+from repository.encoding import EVENT_LIMIT_BYTES
 from repository.entity import RULES
 from repository.facts import PATH
 from repository.identity import NAMESPACE, entity_id_text, event_id_text
 from repository.rules import Violation
-from repository.state import State, default_of, empty
+from repository.state import default_of, empty
 from schemas.contracts import FieldType, state_fields
 
 
@@ -38,13 +40,12 @@ def first_events(
     `columns` holds business_key, valid_from, stated_to (days since 1970-01-01), doc_no, authority, published_on, reason,
     flags, and one column per state path; `envelope` what is the same for all: source, operator, batch_id, data_level.
     """
-    states, refused = _states(kind, columns, rows)
+    refused = _refusals(kind, columns, rows)
     gone = {refusal.row for refusal in refused}
-    kept = [row for row in range(rows) if row not in gone] if gone else range(rows)
+    kept: Sequence[int] = [row for row in range(rows) if row not in gone] if gone else range(rows)
     if gone:
         columns = {name: [values[row] for row in kept] for name, values in columns.items()}
-        states = [states[row] for row in kept]
-    stored = _encode(kind, publisher, columns, states, envelope, recorded_at)
+    stored = _encode(kind, publisher, columns, len(kept), envelope, recorded_at)
     too_long = [Refusal(kept[i], _too_long(row)) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
     return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], refused + too_long
 
@@ -53,66 +54,78 @@ def _too_long(row: StoredRow) -> str:
     return f"The event has {len(row[3])} bytes and the limit is {EVENT_LIMIT_BYTES}; shorten its text."
 
 
-def _states(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> tuple[list[State], list[Refusal]]:
-    """The state of each row, checked by the kind's rules."""
-    template = empty(kind)
-    plain = [name for name in columns if name in template]
-    check = RULES[kind].check
-    states: list[State] = []
-    refused: list[Refusal] = []
-    arrays = _entries(kind, columns, rows)
-    cells = zip(*(columns[name] for name in plain), strict=True) if plain else (() for _ in range(rows))
-    for row, values in enumerate(cells):
-        state = template | {n: template[n] if v is None else v for n, v in zip(plain, values, strict=True)}
-        for name, entries in arrays.items():
-            state[name] = entries[row]
+# -- what can't be -------------------------------------------------------------------------------------------------
+
+
+def _refusals(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Refusal]:
+    """The rows that the kind's rules refuse; of each state only what the rules read is put together."""
+    rules, refused = RULES[kind], []
+    for row, values in enumerate(zip(*(_values(kind, columns, name, rows) for name in rules.reads), strict=True)):
         try:
-            check(state)
+            rules.check(dict(zip(rules.reads, values, strict=True)))
         except Violation as error:
             refused.append(Refusal(row, str(error)))
-        states.append(state)
-    return states, refused
+    return refused
 
 
-def _entries(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, list[list[dict[str, Any]]]]:
-    """Array fields that the columns address by item and cell: for each row the entries, in the order of item code."""
-    items: dict[str, dict[str, dict[str, str]]] = {}
+def _values(kind: str, columns: Mapping[str, Sequence[Any]], name: str, rows: int) -> Iterable[Any]:
+    """One field's value in each row: as the dump states it, entries put together, or the schema's default."""
+    type_ = state_fields(kind)[name]
+    items = _items(columns, name)
+    if items:
+        return _entry_lists(type_, items, columns)
+    if name not in columns:
+        return repeat(default_of(type_), rows)
+    return _stated(type_, columns[name])
+
+
+def _stated(type_: FieldType, values: Sequence[Any]) -> Sequence[Any]:
+    """A field that can't be null holds its default where the source states it as unknown."""
+    if type_.nullable or None not in values:
+        return values
+    default = default_of(type_)
+    return [default if value is None else value for value in values]
+
+
+def _items(columns: Mapping[str, Sequence[Any]], array: str) -> list[tuple[str, dict[str, str]]]:
+    """The items of an array that the columns address, in the order of item code, each with its cells' columns."""
+    items: dict[str, dict[str, str]] = {}
     for path in columns:
         match = PATH.match(path)
-        if match is not None and match["cell"] is not None:
-            items.setdefault(match["array"], {}).setdefault(match["item"], {})[match["cell"]] = path
-    types = state_fields(kind)
-    return {array: _rows_of(types[array], sorted(by_item.items()), columns, rows) for array, by_item in items.items()}
+        if match is not None and match["array"] == array and match["cell"] is not None:
+            items.setdefault(match["item"], {})[match["cell"]] = path
+    return sorted(items.items())
 
 
-def _rows_of(
-    type_: FieldType, items: Sequence[tuple[str, Mapping[str, str]]], columns: Mapping[str, Sequence[Any]], rows: int
-) -> list[list[dict[str, Any]]]:
-    made: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
-    for item, paths in items:
-        blank = _blank_entry(type_, item)
-        for row, values in enumerate(zip(*(columns[p] for p in paths.values()), strict=True)):
-            entry = blank | {c: blank[c] if v is None else v for c, v in zip(paths, values, strict=True)}
-            made[row].append(entry)
-    return made
+def _entry_lists(
+    type_: FieldType, items: Sequence[tuple[str, Mapping[str, str]]], columns: Mapping[str, Sequence[Any]]
+) -> Iterable[list[dict[str, Any]]]:
+    return map(list, zip(*(_entries_of(type_, item, cells, columns) for item, cells in items), strict=True))
 
 
-def _blank_entry(type_: FieldType, item: str) -> dict[str, Any]:
-    return {cell: default_of(t) for cell, t in type_.entry.items()} | {"item_code": item}
+def _entries_of(
+    type_: FieldType, item: str, cells: Mapping[str, str], columns: Mapping[str, Sequence[Any]]
+) -> Iterator[dict[str, Any]]:
+    blank = {cell: default_of(t) for cell, t in type_.entry.items()} | {"item_code": item}
+    stated = [_stated(type_.entry[cell], columns[path]) for cell, path in cells.items()]
+    for values in zip(*stated, strict=True):
+        yield blank | dict(zip(cells, values, strict=True))
+
+
+# -- stored rows ---------------------------------------------------------------------------------------------------
 
 
 def _encode(
     kind: str,
     publisher: str,
     columns: Mapping[str, Sequence[Any]],
-    states: Sequence[State],
+    rows: int,
     envelope: Mapping[str, object],
     recorded_at: datetime,
 ) -> list[StoredRow]:
     prefix = NAMESPACE.bytes + f"{publisher}|{kind}|".encode()
     entities = [entity_id_text(prefix, key) for key in columns["business_key"]]
-    first = RULES[kind].first
-    types = [first(state) for state in states]
+    types = _types(kind, columns, rows)
     cells: dict[str, Column] = {name: _constant_or(columns[name]) for name in ENVELOPE_COLUMNS if name in columns}
     cells |= {name: Constant(value) for name, value in envelope.items()}
     cells |= {
@@ -125,12 +138,46 @@ def _encode(
         "valid_to": _constant_or(columns["stated_to"]),
         "recorded_at": Constant(microseconds(recorded_at)),
     }
-    cells |= {name: _constant_or([s[name] for s in states]) for name in (states[0] if states else ())}
-    bodies = encode_columns(kind, cells, len(states))
+    cells |= {name: column for name in state_fields(kind) if (column := _state_column(kind, columns, name, rows)) is not None}
+    bodies = encode_columns(kind, cells, rows)
     return [
         StoredRow(entity.replace("-", ""), 1, f"{kind}.{type_}", body)
         for entity, type_, body in zip(entities, types, bodies, strict=True)
     ]
+
+
+def _types(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[str]:
+    """The event type of each row: the first fact of the kind, which may depend on what the subject is."""
+    first = RULES[kind].first
+    if "subject_type" not in columns:
+        return [first(empty(kind))] * rows
+    by_subject = {value: first(empty(kind) | {"subject_type": value}) for value in set(columns["subject_type"])}
+    return [by_subject[value] for value in columns["subject_type"]]
+
+
+def _state_column(kind: str, columns: Mapping[str, Sequence[Any]], name: str, rows: int) -> Column | None:
+    """One state field as a column; None where the dump does not mention it, which leaves the default."""
+    type_ = state_fields(kind)[name]
+    items = _items(columns, name)
+    if items:
+        return _entries(type_, items, columns, rows)
+    return _constant_or(_stated(type_, columns[name])) if name in columns else None
+
+
+def _entries(
+    type_: FieldType, items: Sequence[tuple[str, Mapping[str, str]]], columns: Mapping[str, Sequence[Any]], rows: int
+) -> Entries:
+    """Arrays with one entry per item in every row; each cell's values follow row after row, item after item."""
+    cells: dict[str, Column] = {}
+    for cell, cell_type in type_.entry.items():
+        if cell == "item_code":
+            listed: list[Sequence[Any]] = [[item] * rows for item, _ in items]
+        else:
+            default = [default_of(cell_type)] * rows
+            listed = [_stated(cell_type, columns[paths[cell]]) if cell in paths else default for _, paths in items]
+        values = listed[0] if len(listed) == 1 else [value for row in zip(*listed, strict=True) for value in row]
+        cells[cell] = _constant_or(values)
+    return Entries([len(items)] * rows, cells)
 
 
 def _constant_or(values: Sequence[Any]) -> Column:

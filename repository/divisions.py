@@ -39,9 +39,10 @@ class DivisionError(ValueError):
 class UnknownDivision(DivisionError):
     """The register has no such code or name."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, within: str = "") -> None:
+        place = within.ljust(6, "0") if within else "31, 32, 33 or 34"
         super().__init__(
-            f"{mask(text)!r} names no division that 31, 32, 33 or 34 had since 1981: give its six-digit code or its full name."
+            f"{mask(text)!r} names no division that {place} had since 1981: give its six-digit code or its full name."
         )
 
 
@@ -202,7 +203,7 @@ def _resolve(name: str, year: int, prefix: str) -> Resolved:
         return _followed(_standing(name, year), year)
     found = _by_name(name, year, prefix) or _by_path(name, year, prefix)
     if found is None:
-        raise UnknownDivision(name)
+        raise UnknownDivision(name, prefix)
     return found
 
 
@@ -267,8 +268,16 @@ def _standing(code: str, year: int) -> Division:
     six = _six_digits(code)
     names = register().by_code.get(FILLERS.get(six, six))
     if names is None:
-        raise UnknownDivision(code)
+        return _unlisted_area(six, code)
     return next((division for division in reversed(names) if division.from_year <= year), names[0])
+
+
+def _unlisted_area(six: str, code: str) -> Division:
+    """A statistical area (xx7x) that a census names and the register does not: its city is known, its name is not."""
+    city = register().by_code.get(six[:4] + "00")
+    if city is None or len(six) != 6 or not six.isdecimal() or six[4] != "7":
+        raise UnknownDivision(code)
+    return Division(six, six, "statistical", city[-1].code, city[-1].from_year, None, ())
 
 
 def _six_digits(code: str) -> str:

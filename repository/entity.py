@@ -36,11 +36,15 @@ class NotCorrectable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Who records, when, and for which import. `recorded_at` is aware, in UTC; the store's clock, never the hub's."""
+    """Who records, when, and for which import. `recorded_at` is aware, in UTC; the store's clock, never the hub's.
+
+    `repeated` are the earlier imports of the very same file: what they recorded was not said again by importing it again.
+    """
 
     publisher: str
     recorded_at: datetime
     batch_id: UUID | None = None
+    repeated: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -110,12 +114,12 @@ def report(entity: Entity, fact: Fact, recording: Recording) -> list[Record]:
             f"The interval of {fact.business_key} from {start} to {fact.stated_to} holds no day; the end comes after the start."
         )
     pieces = place(segments, start, fact.stated_to, fact.rests_on.published_on)
-    if not pieces and not _said(entity.kind, statements, fact, start):
+    if not pieces and not _said(entity.kind, statements, fact, start, recording.repeated):
         raise Superseded(_superseded(segments, fact))
     news = [
         (piece, _after(entity.kind, fact, piece))
         for piece in pieces
-        if not (_said(entity.kind, statements, fact, piece.start) or _shows(entity.kind, fact, piece))
+        if not (_said(entity.kind, statements, fact, piece.start, recording.repeated) or _shows(entity.kind, fact, piece))
     ]
     return [
         _event(entity, number, recording, fact, piece.start, piece.end, after, _named(entity.kind, segments, piece, after))
@@ -130,10 +134,11 @@ def _after(kind: str, fact: Fact, piece: Piece) -> State:
     return after
 
 
-def _said(kind: str, statements: Sequence[Statement], fact: Fact, day: date) -> bool:
+def _said(kind: str, statements: Sequence[Statement], fact: Fact, day: date, repeated: frozenset[str]) -> bool:
     """Whether the source's latest word on this fact, as far as it covers `day`, was just this.
 
-    Also when another source or a correction has spoken since: a dump imported again says nothing new.
+    Also when another source or a correction has spoken since, and, of a file imported again, when a later file of the
+    same source has: a dump imported again says nothing new.
     """
     said = [
         s
@@ -145,7 +150,8 @@ def _said(kind: str, statements: Sequence[Statement], fact: Fact, day: date) -> 
         and s.covers(day)
     ]
     last = max(said, key=lambda s: s.version, default=None)
-    return last is not None and _same(kind, fact, last)
+    counting = [s for s in said if s is last or str(s.state["batch_id"]) in repeated]
+    return any(_same(kind, fact, s) for s in counting)
 
 
 def _shows(kind: str, fact: Fact, piece: Piece) -> bool:

@@ -5,10 +5,14 @@ that of its entity and its version. Names are joined by a vertical bar, which no
 """
 
 from hashlib import sha1, sha256
+from struct import Struct
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("5f1d2c9e-7a64-5f0b-9c3e-3133c0a8d5b1")
 """Namespace of entity identities. Part of the stored data: it can never change."""
+
+
+FIRST_8_BYTES = Struct(">q").unpack_from
 
 
 def entity_id(publisher: str, kind: str, first_key: str) -> UUID:
@@ -44,4 +48,4 @@ def leaf_hash(data: bytes) -> bytes:
 
 def event_hash(data: bytes) -> int:
     """First 8 bytes of the leaf hash as a signed big-endian number: what batches and the base total and compare."""
-    return int.from_bytes(leaf_hash(data)[:8], "big", signed=True)
+    return int(FIRST_8_BYTES(leaf_hash(data))[0])

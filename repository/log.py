@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from repository.application import Publisher
 
@@ -12,7 +13,7 @@ MICROSECOND = 1_000_000
 class Record(NamedTuple):
     """One event in stored form, at its place in a log.
 
-    `topic` is `yrd.<publisher>` or `yrd.<publisher>.<kind>`; `position` is the publisher's notification id; `offset` the
+    `entity_id` is the log's key, with or without hyphens. `topic` is `yrd.<publisher>` or `yrd.<publisher>.<kind>`; `position` is the publisher's notification id; `offset` the
     place in this partition (embedded: the position). `received_us` is when the log received it, in microseconds UTC,
     or None where the log keeps no time of its own and the event's `recorded_at` stands in.
     """
@@ -82,7 +83,12 @@ class EmbeddedLog:
         return {(t, 0): (p.recorder.max_notification_id() or 0) + 1 for t, p in self.publishers.items()}
 
 
+def _hex(identity: object) -> str:
+    """A stored identity in 32 digits: formatting a UUID with its hyphens would be a tenth of reading it."""
+    return identity.hex if isinstance(identity, UUID) else str(identity)
+
+
 def _records(topic: str, publisher: Publisher, after: int, limit: int) -> list[Record]:
     return [
-        Record(topic, 0, n.id, n.id, str(n.originator_id), n.topic, n.state, None) for n in publisher.notifications(after, limit)
+        Record(topic, 0, n.id, n.id, _hex(n.originator_id), n.topic, n.state, None) for n in publisher.notifications(after, limit)
     ]

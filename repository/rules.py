@@ -14,7 +14,7 @@ class Rules:
     """Rules of one kind. `first` names the event where nothing was known; `name` chooses among `facts` otherwise.
 
     `ended` are the fields that state the entity's end (closed, repealed), `still` the field and value a source
-    implies by listing the entity.
+    implies by listing the entity. `reads` are the fields that `check` looks at.
     """
 
     kind: str
@@ -24,3 +24,4 @@ class Rules:
     check: Callable[[Mapping[str, Any]], None]
     ended: Mapping[str, str]
     still: tuple[str, str]
+    reads: tuple[str, ...]

@@ -52,4 +52,13 @@ def _check_group(state: Mapping[str, Any]) -> None:
         raise Violation(f"A share of {share} percent in group {group}; it lies between 0 and 100.")
 
 
-RULES = Rules(KIND, _first, FACTS, name, check, ended={"status": "deregistered"}, still=("status", "active"))
+RULES = Rules(
+    KIND,
+    _first,
+    FACTS,
+    name,
+    check,
+    ended={"status": "deregistered"},
+    still=("status", "active"),
+    reads=("subject_type", "subject_token", "group_code", "persons", "share"),
+)

@@ -30,4 +30,13 @@ def check(state: Mapping[str, Any]) -> None:
         raise Violation("A derived standard needs derived_from, the business key of the standard it is a multiple of.")
 
 
-RULES = Rules(KIND, lambda state: PUBLISHED, FACTS, name, check, ended={"status": "repealed"}, still=("status", "in_force"))
+RULES = Rules(
+    KIND,
+    lambda state: PUBLISHED,
+    FACTS,
+    name,
+    check,
+    ended={"status": "repealed"},
+    still=("status", "in_force"),
+    reads=("comparator", "value", "value_max", "derived_from"),
+)

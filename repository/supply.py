@@ -79,4 +79,13 @@ def _check_place(longitude: float | None, latitude: float | None) -> None:
         raise Violation(f"({longitude}, {latitude}) is no place on earth; longitude comes first, in degrees.")
 
 
-RULES = Rules(KIND, lambda state: REGISTERED, FACTS, name, check, ended={"status": "closed"}, still=("status", "active"))
+RULES = Rules(
+    KIND,
+    lambda state: REGISTERED,
+    FACTS,
+    name,
+    check,
+    ended={"status": "closed"},
+    still=("status", "active"),
+    reads=("offers", "longitude", "latitude"),
+)

@@ -327,3 +327,15 @@ def _stated(county: str, city_code: str) -> str | None:
         return resolve(county, date(2020, 1, 22), city_code).code
     except DivisionError:
         return None
+
+
+def test_a_statistical_area_that_the_register_lacks_lies_in_its_city() -> None:
+    # 321271 stands in the county tables of the census of 2020 only.
+    resolved = resolve("321271", date(2020, 11, 1))
+    assert (resolved.code, resolved.level, resolved.city_code) == ("321271", "statistical", "321200")
+    assert "division_statistical" in resolved.flags
+
+
+def test_a_code_that_only_looks_like_a_statistical_area_is_unknown() -> None:
+    with pytest.raises(UnknownDivision):
+        resolve("329971")

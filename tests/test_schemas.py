@@ -191,6 +191,7 @@ def test_code_list_is_read_from_the_doc() -> None:
     )
     assert "derived" in (contracts.codes("standard", "comparator") or ())
     assert "division_statistical" in (contracts.codes("batch", "flags") or ())
+    assert contracts.codes(PERSONAL, "sex") == frozenset({"0", "1", "2", "9"})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_code_list_is_read_from_the_doc() -> None:
         ("supply", "event_type"),
         ("standard", "unit"),
         ("service_object", "group_code"),
-        (PERSONAL, "sex"),
+        (PERSONAL, "name"),
     ],
 )
 def test_any_text_is_allowed_without_a_closed_list(kind: str, path: str) -> None:

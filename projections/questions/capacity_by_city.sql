@@ -4,14 +4,13 @@
 -- offers stand under item NULL, points whose city can't be told under city NULL, cities without any point have one row of NULL.
 CREATE MACRO capacity_by_city(on_date, known_at := NULL) AS TABLE
 WITH points AS (
-    SELECT d.city_today AS city_code, s.category, s.offers
+    SELECT d.city_today AS city_code, s.category, unnest(CASE WHEN len(s.offers) > 0 THEN s.offers ELSE [NULL] END) AS offer
     FROM supply_asof(on_date, known_at) AS s
     LEFT JOIN all_divisions AS d ON d.code = s.division_code
     WHERE s.status = 'active'
 ), offered AS (
     SELECT city_code, category, offer.item_code, offer.capacity, offer.unit
     FROM points
-    LEFT JOIN unnest(offers) AS o(offer) ON true
 ), counted AS (
     SELECT city_code, category, item_code,
            count(*) AS n_service_points,

@@ -57,20 +57,26 @@ WITH keys AS (
 ), spans AS (
     SELECT *, coalesce(valid_from, '-infinity'::DATE) AS starts, coalesce(valid_to, 'infinity'::DATE) AS ends
     FROM events
+), annulled AS (
+    SELECT corrects_event_id AS event_id, min(version) AS by_version
+    FROM events
+    WHERE corrects_event_id IS NOT NULL
+    GROUP BY ALL
 ), earlier AS (
     SELECT e.event_id, p.state
     FROM spans AS e
-    JOIN spans AS p
-        ON p.entity_id = e.entity_id
-        AND p.version < e.version
-        AND p.starts <= e.starts
+    JOIN spans AS p ON p.entity_id = e.entity_id AND p.version < e.version
+    LEFT JOIN annulled AS a ON a.event_id = p.event_id AND a.by_version < e.version
+    WHERE CASE
+        WHEN e.operation = 'correct' THEN p.event_id = e.corrects_event_id
+        WHEN a.event_id IS NOT NULL OR p.starts > e.starts THEN false
         -- A retraction holds the state it takes away; of the same moment, it is what the reappearing state follows.
-        AND (p.operation <> 'retract' OR p.recorded_at = e.recorded_at)
-    WHERE NOT EXISTS (
-        SELECT 1
-        FROM spans AS a
-        WHERE a.entity_id = e.entity_id AND a.corrects_event_id = p.event_id AND a.version < e.version
-    )
+        WHEN p.operation = 'retract' THEN p.recorded_at = e.recorded_at
+        -- One fact over several segments is several events, all of them compared with what was known before the first.
+        ELSE p.ends > e.starts
+            OR (p.recorded_at, p.source) <> (e.recorded_at, e.source)
+            OR p.stated_to IS DISTINCT FROM e.stated_to
+    END
     QUALIFY row_number() OVER (
         PARTITION BY e.event_id
         ORDER BY p.ends > e.starts DESC, CASE WHEN p.ends <= e.starts THEN p.ends END DESC, p.version DESC

@@ -4,13 +4,14 @@
 -- stretch over which both states are known unchanged (half-open, NULL: not stated), so the overlap itself may be longer.
 -- A token is personal information; matching rests on it alone.
 CREATE MACRO duplicate_enrolment(on_date, known_at := NULL) AS TABLE
-WITH enrolled AS (
-    SELECT s.subject_token, s.publisher, s.valid_from, s.valid_to, s.event_id,
-           e.item_code, e.division_code, e.scheme,
+WITH listed AS (
+    SELECT subject_token, publisher, valid_from, valid_to, event_id, unnest(enrolments) AS e
+    FROM service_object_asof(on_date, known_at)
+    WHERE subject_type = 'person' AND status = 'active' AND subject_token IS NOT NULL
+), enrolled AS (
+    SELECT * EXCLUDE (e), e.item_code, e.division_code, e.scheme,
            CASE WHEN left(e.item_code, 8) IN ('NBPS0411', 'NBPS0514') THEN left(e.item_code, 8) ELSE e.item_code END AS fund
-    FROM service_object_asof(on_date, known_at) AS s
-    CROSS JOIN unnest(s.enrolments) AS u(e)
-    WHERE s.subject_type = 'person' AND s.status = 'active' AND s.subject_token IS NOT NULL
+    FROM listed
 )
 SELECT a.subject_token, a.fund,
        a.publisher AS publisher_a, a.item_code AS item_code_a, a.division_code AS division_code_a, a.scheme AS scheme_a,

@@ -1,0 +1,100 @@
+"""The command `yrd`. Exit status: 0 done, 1 failed, 2 wrong usage. Every error is one sentence on standard error."""
+
+import sqlite3
+import sys
+
+import duckdb
+import typer
+from eventsourcing.domain import EventSourcingError
+
+from connectors.base import BaseDamaged
+from connectors.commands import administering, demo, publishing, reading
+from connectors.home import Busy
+from connectors.known import KnownLost
+from connectors.reads import ReadRefused
+from connectors.reads_server import SocketTaken
+from repository.application import StoreChanged
+from repository.log import LogChanged
+
+app = typer.Typer(
+    name="yrd",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Shared information base of basic public services: publish changes, keep history, ask across regions.",
+)
+for name, command in (
+    ("demo", demo.demo),
+    ("init", publishing.init),
+    ("import", publishing.import_),
+    ("report", publishing.report),
+    ("heartbeat", publishing.heartbeat),
+    ("correct", publishing.correct),
+    ("retract", publishing.retract),
+    ("link", publishing.link_),
+    ("rejections", publishing.rejections_),
+    ("project", reading.project),
+    ("query", reading.query),
+    ("status", reading.status),
+    ("rebuild", reading.rebuild),
+    ("settings", administering.settings),
+):
+    app.command(name)(command)
+for name, group in (
+    ("quarantine", reading.quarantine),
+    ("gaps", reading.gaps),
+    ("profiles", administering.profiles),
+    ("schemas", administering.schemas),
+    ("key", administering.key),
+):
+    app.add_typer(group, name=name)
+
+FAILURES = (
+    ValueError,
+    LookupError,
+    OSError,
+    Busy,
+    BaseDamaged,
+    KnownLost,
+    LogChanged,
+    ReadRefused,
+    SocketTaken,
+    StoreChanged,
+    EventSourcingError,
+    duckdb.Error,
+    sqlite3.Error,
+)
+"""What can go wrong outside this program, or in what it was given: a sentence. Anything else is a fault of ours and shows itself."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit status."""
+    try:
+        app(arguments, prog_name="yrd")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    except KeyboardInterrupt:
+        return _failed("Stopped; what was not finished was not recorded.")
+    except FAILURES as error:
+        return _failed(_sentence(error))
+    return 0
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _failed(sentence: str) -> int:
+    sys.stderr.write(f"yrd: {sentence}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    main()

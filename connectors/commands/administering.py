@@ -1,0 +1,158 @@
+"""Commands about what a region rests on: source profiles, contracts, the regional key, settings."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connectors import keys
+from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption, day
+from connectors.drafting import draft
+from connectors.dumps import open_dump
+from connectors.home import Home
+from connectors.mapping import mapper
+from connectors.printing import out, print_json, print_table, talk
+from connectors.profiles import bundled, load
+from connectors.settings import MEANINGS, Settings
+from repository import tokens
+from repository.identifiers import identity
+from schemas.compatibility import problems
+from schemas.contracts import NAMES, versions
+
+profiles = typer.Typer(no_args_is_help=True, help="Source profiles: how a dump's layout maps to facts.")
+schemas = typer.Typer(no_args_is_help=True, help="Contracts: the Avro schemas of events.")
+key = typer.Typer(no_args_is_help=True, help="The regional key, from which pseudonyms of persons are made.")
+SHOWN_FACTS = 10
+
+
+@profiles.command("list")
+def profiles_list(as_json: JsonOption = False) -> None:
+    """List the bundled profiles."""
+    rows = [(p.name, p.kind, p.completeness, p.description) for p in bundled()]
+    if as_json:
+        print_json([dict(zip(("name", "kind", "completeness", "description"), row, strict=True)) for row in rows])
+    else:
+        print_table("", ("profile", "kind", "list", "description"), rows)
+
+
+@profiles.command("show")
+def profiles_show(profile: Annotated[str, typer.Argument(help="Bundled profile, or a path.")]) -> None:
+    """Print a profile's text, to copy and change."""
+    sys.stdout.write(load(profile).path.read_text("utf-8"))
+
+
+@profiles.command("check")
+def profiles_check(
+    profile: Annotated[str, typer.Argument(help="Bundled profile, or a path.")],
+    file: Annotated[Path, typer.Argument(help="A dump to try it on.")],
+    publisher: PublisherOption = "33",
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Day that the dump describes.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a profile makes of a dump, and every row it rejects; nothing is recorded."""
+    known = load(profile)
+    dump = open_dump(file, known.layout)
+    trial = mapper(known, dump.columns, publisher, day(as_of), _demonstration_tokeniser)
+    mapped = [trial.map(chunk) for chunk in dump.chunks()]
+    rejected = [r for m in mapped for r in m.rejections]
+    lines = dump.lines({r.record for r in rejected if r.line is None})
+    facts = [row for m in mapped for row in m.facts.head(SHOWN_FACTS).iter_rows(named=True)][:SHOWN_FACTS]
+    totals = {
+        n: sum(getattr(m, n) for m in mapped)
+        for n in ("rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_rejected")
+    }
+    totals["facts"] = sum(m.facts.height for m in mapped)
+    listed = [{"line": r.line or lines.get(r.record), "column": r.column, "value": r.value, "reason": r.reason} for r in rejected]
+    if as_json:
+        print_json({**totals, "preview": facts, "rejections": listed})
+        return
+    print_table("Counts", list(totals), [list(totals.values())])
+    for number, fact in enumerate(facts, 1):
+        said = [(name, value) for name, value in fact.items() if value not in (None, []) and name != "record"]
+        print_table(f"Fact {number}", ("field", "value"), said)
+    if listed:
+        print_table("Rejections", ("line", "column", "value", "reason"), [list(r.values()) for r in listed])
+
+
+def _demonstration_tokeniser(id_type: str, number: str) -> str:
+    known = identity(id_type, number, synthetic=True)
+    return tokens.token(tokens.DEMO_KEY, known.id_type, known.number)
+
+
+@profiles.command("draft")
+def profiles_draft(
+    file: Annotated[Path, typer.Argument(help="A dump of the new layout.")],
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output.")] = None,
+) -> None:
+    """Write a first profile from a dump, with notes on what to check."""
+    made = draft(file)
+    if output is None:
+        sys.stdout.write(made)
+    elif output.exists():
+        raise ValueError(f"{output} exists already; name another file.")
+    else:
+        output.write_text(made, "utf-8")
+        talk.print(f"Look through {output}, then try it: yrd profiles check {output} {file}")
+
+
+@schemas.command("check")
+def schemas_check(as_json: JsonOption = False) -> None:
+    """Check every contract against every earlier version and against what may not be in it."""
+    found = problems()
+    if as_json:
+        print_json({"problems": [str(each) for each in found]})
+    else:
+        for each in found:
+            talk.print(str(each), markup=False)
+        out.print(f"{len(NAMES)} schemas, {sum(len(versions(name)) for name in NAMES)} versions: {len(found) or 'no'} problems.")
+    if found:
+        raise typer.Exit(1)
+
+
+@key.command("create")
+def key_create(home: HomeOption = DEFAULT_HOME) -> None:
+    """Make the regional key, once for the region; it is never printed."""
+    made = tokens.create(keys.key_file(Home(home)))
+    out.print(f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`.")
+
+
+PassphraseOption = Annotated[
+    str, typer.Option("--passphrase", envvar="YRD_PASSPHRASE", prompt=True, hide_input=True, help="Wraps the key.")
+]
+
+
+@key.command("export")
+def key_export(
+    file: Annotated[Path, typer.Argument(help="File to write.")], passphrase: PassphraseOption, home: HomeOption = DEFAULT_HOME
+) -> None:
+    """Write the key, wrapped under a passphrase, for another publisher."""
+    if file.exists():
+        raise ValueError(f"{file} exists already; name another file.")
+    file.write_text(tokens.export(keys.key_file(Home(home)), passphrase), "utf-8")
+    out.print(f"Wrote {file}; send the passphrase another way.")
+
+
+@key.command("import")
+def key_import(
+    file: Annotated[Path, typer.Argument(help="A wrapped key.")], passphrase: PassphraseOption, home: HomeOption = DEFAULT_HOME
+) -> None:
+    """Take over the regional key from another publisher."""
+    made = tokens.import_(file.read_text("utf-8"), passphrase, keys.key_file(Home(home)))
+    out.print(f"Took over key {made.key_id}.")
+
+
+def settings(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List all settings with value, default and meaning."""
+    current = Home(home).settings if (home / "yrd.toml").exists() else Settings()
+    rows = [(f.name, getattr(current, f.name), f.default, f"YRD_{f.name.upper()}", MEANINGS[f.name]) for f in fields(Settings)]
+    if as_json:
+        print_json({name: value for name, value, *_ in rows})
+    else:
+        shown = [(n, _listed(v), _listed(d), e, m) for n, v, d, e, m in rows]
+        print_table("", ("setting", "value", "default", "environment", "meaning"), shown)
+
+
+def _listed(value: object) -> object:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

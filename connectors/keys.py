@@ -1,0 +1,38 @@
+"""The regional key at a home: from it come the pseudonyms under which residents appear in the log."""
+
+from pathlib import Path
+
+from connectors.home import Home
+from connectors.mapping import Tokeniser
+from repository.identifiers import identity
+from repository.tokens import DEMO_KEY, RegionalKey, load, refuse_demo_key, token
+
+
+def key_file(home: Home) -> Path:
+    """Where the home keeps the regional key."""
+    return home.folder / "keys" / "regional.key"
+
+
+def regional_key(home: Home) -> RegionalKey | None:
+    """The home's key; a synthetic home without one uses the published demonstration key. None where there is none."""
+    path = key_file(home)
+    if not path.exists():
+        return DEMO_KEY if home.settings.synthetic else None
+    key = load(path)
+    refuse_demo_key(key, home.settings.synthetic)
+    return key
+
+
+def tokeniser(home: Home) -> Tokeniser | None:
+    """The function from identity to pseudonym; None where the home has no key. Persons are accepted in synthetic homes only."""
+    if not home.settings.synthetic:
+        return None
+    key = regional_key(home)
+    if key is None:
+        return None
+
+    def made(id_type: str, number: str) -> str:
+        known = identity(id_type, number, synthetic=True)
+        return token(key, known.id_type, known.number)
+
+    return made

@@ -1,0 +1,56 @@
+"""Dump rows that were not accepted: kept per publisher with file, line, value and reason, so that nothing is lost.
+
+Identity numbers are masked before they get here. Importing the same batch again replaces its rejections.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+COLUMNS = ("batch_id", "source", "file_name", "record", "line", "column", "value", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One rejected row or fact. `line` is the physical line of the dump where known; `value` is masked and shortened."""
+
+    batch_id: str
+    source: str
+    file_name: str
+    record: int
+    line: int | None
+    column: str
+    value: str
+    reason: str
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path)
+    try:
+        with connection:
+            listing = ", ".join(f'"{name}"' for name in COLUMNS)
+            connection.execute(f"CREATE TABLE IF NOT EXISTS rejections ({listing})")
+            connection.execute("CREATE INDEX IF NOT EXISTS by_batch ON rejections (batch_id)")
+            yield connection
+    finally:
+        connection.close()
+
+
+def keep(path: Path, batch_id: str, rejected: Iterable[Rejected]) -> None:
+    """Store the rejections of one batch in place of any kept for it before."""
+    with _table(path) as connection:
+        connection.execute("DELETE FROM rejections WHERE batch_id = ?", [batch_id])
+        rows = (tuple(asdict(each).values()) for each in rejected)
+        connection.executemany(f"INSERT INTO rejections VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+
+
+def kept(path: Path, limit: int) -> list[Rejected]:
+    """The newest rejections first, at most `limit`; none where the publisher has none."""
+    if not path.exists():
+        return []
+    with _table(path) as connection:
+        rows = connection.execute("SELECT * FROM rejections ORDER BY rowid DESC LIMIT ?", [limit]).fetchall()
+    return [Rejected(*row) for row in rows]
