@@ -40,19 +40,18 @@ def run(folder: Path, rows: int, big_rows: int, history: int) -> str:
 
 
 def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) -> str:
-    def rate(name: str) -> float:
-        return rows / found[name].wall_s
-
     def row(what: str, name: str, target: str, baseline: str) -> str:
         ratio = found[baseline].wall_s / found[name].wall_s
-        return f"| {what} | {rate(name):,.0f}/s | {found[name].wall_s:.1f} s | {ratio:.2f} of {baseline} | {target} | {found[name].peak_mib:,} MiB |"
+        one = found[name]
+        speed = f"{rows / one.wall_s:,.0f}/s | {one.wall_s:.1f} s | {ratio:.2f} of {baseline}"
+        return f"| {what} | {speed} | {target} | {one.peak_mib:,} MiB |"
 
     seen, long = found["visible"].said, found["long_history"].said
     lines = [
         "# Results",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine()}; {rows:,} rows of 20 columns; each scenario in a process of its own, once.",
-        "Ratios are to a bare loop over the same data in the same run (1.00: as fast as it). Absolute figures depend on the machine.",
+        "Ratios are to a bare loop over the same data in the same run (1.00: as fast as it); absolute figures are the machine's.",
         "",
         "| what | rate | time | ratio | target | peak memory |",
         "|---|---|---|---|---|---|",
@@ -67,11 +66,13 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         "",
         "| what | figure | target |",
         "|---|---|---|",
-        f"| one event visible to a query after its commit, p50 / p99 of {EVENTS_SEEN} | {seen['p50_ms']:.0f} / {seen['p99_ms']:.0f} ms | 300 ms |",
+        f"| one event visible to a query after its commit, p50 / p99 of {EVENTS_SEEN} "
+        f"| {seen['p50_ms']:.0f} / {seen['p99_ms']:.0f} ms | 300 ms |",
         f"| current state by city over {long['rows']:,} history rows | {long['current_ms']:.0f} ms | 100 ms |",
         f"| as of a day by city, all that is known | {long['asof_now_ms']:.0f} ms | 2,000 ms |",
         f"| as of a day by city, as known at a moment | {long['asof_known_ms']:.0f} ms | 2,000 ms |",
-        f"| peak memory of a first import of {big_rows:,} rows ({big_rows / big.wall_s:,.0f}/s) | {big.peak_mib:,} MiB | 2,048 MiB |",
+        f"| peak memory of a first import of {big_rows:,} rows ({big_rows / big.wall_s:,.0f}/s) "
+        f"| {big.peak_mib:,} MiB | 2,048 MiB |",
         "",
     ]
     return "\n".join(lines)

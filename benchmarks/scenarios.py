@@ -52,7 +52,7 @@ def first_import(folder: Path, size: int) -> Said:
     return _import(folder, size, fresh=True)
 
 
-def catch_up(folder: Path, size: int) -> Said:
+def catch_up(folder: Path, _size: int) -> Said:
     """What the publisher knows brought up to date."""
     home = home_of(folder)
     started = time.perf_counter()
@@ -96,7 +96,7 @@ def _empty(folder: Path, home: Home, name: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def bare_projection(folder: Path, size: int) -> Said:
+def bare_projection(folder: Path, _size: int) -> Said:
     """Baseline of projecting: select notifications, decode in columns, append to one table, commit per batch."""
     home = home_of(folder)
     connection = _empty(folder, home, "bare")
@@ -128,7 +128,7 @@ def _decoded(values: list[bytes]) -> Any:
     return frame if frame is None else _current(writer_of(supplies[0]), frame)
 
 
-def projection(folder: Path, size: int) -> Said:
+def projection(folder: Path, _size: int) -> Said:
     """Projecting a publisher's whole log into an empty base."""
     home = home_of(folder)
     connection = _empty(folder, home, "projected")
@@ -179,9 +179,8 @@ def long_history(folder: Path, size: int) -> Said:
     rows = connection.execute("SELECT count(*) FROM supply_history").fetchall()[0][0]
     while rows < size:
         for table in ("supply_history", "supply_timeline"):
-            connection.execute(
-                f"INSERT INTO {table} SELECT * REPLACE (uuid() AS event_id, uuid() AS entity_id) FROM {table} LIMIT {min(rows, size - rows)}"
-            )
+            other = "SELECT * REPLACE (uuid() AS event_id, uuid() AS entity_id)"
+            connection.execute(f"INSERT INTO {table} {other} FROM {table} LIMIT {min(rows, size - rows)}")
         rows = connection.execute("SELECT count(*) FROM supply_history").fetchall()[0][0]
     connection.execute("CHECKPOINT")
     grouped = "SELECT division_code[1:4], count(*), sum(list_sum(list_transform(offers, lambda o: o.capacity))) FROM"

@@ -64,7 +64,7 @@ FAILURES = (
     duckdb.Error,
     sqlite3.Error,
 )
-"""What can go wrong outside this program, or in what it was given: a sentence. Anything else is a fault of ours and shows itself."""
+"""What can go wrong outside this program, or in what it was given: a sentence. Anything else is our fault and shows itself."""
 
 
 def main() -> None:

@@ -184,7 +184,8 @@ def _skip(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
 def _skip_gap(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
     given = [arguments["entity"], arguments["version"], arguments["reason"]]
     changed = base.connection.execute(
-        "INSERT INTO skipped_gaps SELECT entity_id, version, $3 FROM gaps WHERE entity_id::VARCHAR = $1 AND version = $2 RETURNING 1",
+        "INSERT INTO skipped_gaps SELECT entity_id, version, $3 FROM gaps "
+        "WHERE entity_id::VARCHAR = $1 AND version = $2 RETURNING 1",
         given,
     ).fetchall()
     if not changed:

@@ -90,7 +90,8 @@ def import_dump(
     """Import one dump. Raises DumpUnreadable, ProfileError or TooManyClosures, and then has recorded nothing."""
     if profile.person is not None and not home.settings.synthetic:
         raise ValueError(
-            f"{profile.name} holds persons, which need encryption that this version does not have; use a home made with --synthetic."
+            f"{profile.name} holds persons, which need encryption that this version does not have; "
+            "use a home made with --synthetic."
         )
     with (
         home.lock(f"publisher-{home.member(publisher)}", f"importing {path.name}"),
@@ -151,8 +152,8 @@ def _compare(work: _Import) -> None:
             lines.get(conflict.record),
             "",
             conflict.business_key,
-            f"Lines {lines.get(conflict.record)} and {lines.get(conflict.other)} state different things of {conflict.business_key} "
-            "for the same day; correct one of them or take it out.",
+            f"Lines {lines.get(conflict.record)} and {lines.get(conflict.other)} state different things "
+            f"of {conflict.business_key} for the same day; correct one of them or take it out.",
         )
 
 

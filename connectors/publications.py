@@ -5,7 +5,11 @@ from pathlib import Path
 
 import duckdb
 
-CREATE = "CREATE TABLE IF NOT EXISTS publications (base TEXT, commit_no INTEGER, committed_at TEXT, positions TEXT, PRIMARY KEY (base, commit_no))"
+CREATE = """
+CREATE TABLE IF NOT EXISTS publications (
+    base TEXT, commit_no INTEGER, committed_at TEXT, positions TEXT, PRIMARY KEY (base, commit_no)
+)
+"""
 
 
 class Publications:
@@ -27,7 +31,8 @@ class Publications:
         """Note the commits of the base file `base` that are not noted yet."""
         newest = self.file.execute("SELECT max(commit_no) FROM publications WHERE base = ?", [base]).fetchall()[0][0]
         rows = connection.execute(
-            "SELECT ?, commit_no, committed_at::VARCHAR, to_json(positions)::VARCHAR FROM commits WHERE commit_no > ? ORDER BY commit_no",
+            "SELECT ?, commit_no, committed_at::VARCHAR, to_json(positions)::VARCHAR FROM commits "
+            "WHERE commit_no > ? ORDER BY commit_no",
             [base, newest or 0],
         ).fetchall()
         with self.file:

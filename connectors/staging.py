@@ -55,13 +55,19 @@ class Staging:
         self.facts = 0
         cells = "".join(f', "{p}" {sql_type(field_at(kind, p))}' for p in self.paths)
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE staged ({FACT} BIGINT, record BIGINT, business_key VARCHAR, previous_key VARCHAR, "
-            "valid_from DATE, stated_to DATE, doc_no VARCHAR, authority VARCHAR, published_on DATE, reason VARCHAR, "
-            f"flags VARCHAR[]{cells})"
+            f"""
+            CREATE OR REPLACE TEMP TABLE staged (
+                {FACT} BIGINT, record BIGINT, business_key VARCHAR, previous_key VARCHAR, valid_from DATE, stated_to DATE,
+                doc_no VARCHAR, authority VARCHAR, published_on DATE, reason VARCHAR, flags VARCHAR[]{cells}
+            )
+            """
         )
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE mentioned ({FACT} BIGINT, record BIGINT, key_hash UBIGINT, former_hash UBIGINT, "
-            "valid_from DATE, said UBIGINT, shown BOOLEAN)"
+            f"""
+            CREATE OR REPLACE TEMP TABLE mentioned (
+                {FACT} BIGINT, record BIGINT, key_hash UBIGINT, former_hash UBIGINT, valid_from DATE, said UBIGINT, shown BOOLEAN
+            )
+            """
         )
         connection.execute(f"CREATE OR REPLACE TEMP TABLE shown AS {self._shown()}")
 
@@ -75,11 +81,12 @@ class Staging:
         hashes = f"SELECT hash(business_key) AS key_hash, hash({said}) AS said, valid_from AS starts, valid_to AS ends"
         segments = f"FROM (SELECT *{entries} FROM {self.kind}_timeline AS t) AS s"
         # A segment that ends where no other begins leaves room behind it, which only the entity's own decision fills.
-        return (
-            f"{hashes}, true AS goes_on {segments} WHERE valid_to IS NULL UNION ALL "
-            f"{hashes}, EXISTS (SELECT 1 FROM {self.kind}_timeline AS n WHERE n.entity_id = s.entity_id AND n.valid_from = s.valid_to) "
-            f"{segments} WHERE valid_to IS NOT NULL"
-        )
+        next_one = f"SELECT 1 FROM {self.kind}_timeline AS n WHERE n.entity_id = s.entity_id AND n.valid_from = s.valid_to"
+        return f"""
+            {hashes}, true AS goes_on {segments} WHERE valid_to IS NULL
+            UNION ALL
+            {hashes}, EXISTS ({next_one}) {segments} WHERE valid_to IS NOT NULL
+        """
 
     def _entries(self) -> dict[tuple[str, str], str]:
         """The array entries that the dump's paths address, each with a name for it."""
@@ -105,18 +112,33 @@ class Staging:
         self.connection.register("chunk", chosen.to_arrow())
         said = ", ".join(("stated_to", *PROVENANCE, *map(self._stated, self.paths)))
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE hashed AS SELECT {FACT}, record, hash(business_key) AS key_hash, hash(previous_key) AS former_hash, "
-            f"valid_from, stated_to, previous_key IS NULL AS keeps_key, hash({said}) AS said FROM chunk"
+            f"""
+            CREATE OR REPLACE TEMP TABLE hashed AS
+            SELECT {FACT}, record, hash(business_key) AS key_hash, hash(previous_key) AS former_hash, valid_from, stated_to,
+                   previous_key IS NULL AS keeps_key, hash({said}) AS said
+            FROM chunk
+            """
         )
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE known_facts AS SELECT DISTINCT f.{FACT} FROM hashed AS f "
-            "JOIN shown AS t ON t.key_hash = f.key_hash AND t.said = f.said "
-            "WHERE f.keeps_key AND (t.starts IS NULL OR t.starts <= f.valid_from) AND (f.valid_from IS NOT NULL OR t.starts IS NULL) "
-            "AND (t.ends IS NULL OR f.valid_from IS NULL OR t.ends > f.valid_from) AND (t.ends >= f.stated_to OR (f.stated_to IS NULL AND t.goes_on))"
+            f"""
+            CREATE OR REPLACE TEMP TABLE known_facts AS
+            SELECT DISTINCT f.{FACT}
+            FROM hashed AS f
+            JOIN shown AS t ON t.key_hash = f.key_hash AND t.said = f.said
+            WHERE f.keeps_key
+              AND (t.starts IS NULL OR t.starts <= f.valid_from)
+              AND (f.valid_from IS NOT NULL OR t.starts IS NULL)
+              AND (t.ends IS NULL OR f.valid_from IS NULL OR t.ends > f.valid_from)
+              AND (t.ends >= f.stated_to OR (f.stated_to IS NULL AND t.goes_on))
+            """
         )
         self.connection.execute(
-            f"INSERT INTO mentioned SELECT {FACT}, record, key_hash, CASE WHEN keeps_key THEN NULL ELSE former_hash END, valid_from, said, "
-            f"{FACT} IN (SELECT {FACT} FROM known_facts) FROM hashed"
+            f"""
+            INSERT INTO mentioned
+            SELECT {FACT}, record, key_hash, CASE WHEN keeps_key THEN NULL ELSE former_hash END, valid_from, said,
+                   {FACT} IN (SELECT {FACT} FROM known_facts)
+            FROM hashed
+            """
         )
         if self.connection.execute("SELECT count(*) FROM known_facts").fetchall()[0][0] < facts.height:
             self.connection.execute(f"INSERT INTO staged SELECT * FROM chunk ANTI JOIN known_facts USING ({FACT})")
@@ -161,16 +183,29 @@ class Staging:
         Repetitions go; of a contradiction all sides go.
         """
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE twice AS SELECT key_hash, valid_from, min({FACT}) AS first, count(DISTINCT said) AS versions "
-            "FROM mentioned GROUP BY ALL HAVING count(*) > 1"
+            f"""
+            CREATE OR REPLACE TEMP TABLE twice AS
+            SELECT key_hash, valid_from, min({FACT}) AS first, count(DISTINCT said) AS versions
+            FROM mentioned
+            GROUP BY ALL
+            HAVING count(*) > 1
+            """
         )
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE gone AS SELECT m.{FACT}, m.record, m.key_hash, m.valid_from, versions FROM mentioned AS m JOIN twice AS t "
-            f"ON m.key_hash = t.key_hash AND m.valid_from IS NOT DISTINCT FROM t.valid_from WHERE versions > 1 OR m.{FACT} <> first"
+            f"""
+            CREATE OR REPLACE TEMP TABLE gone AS
+            SELECT m.{FACT}, m.record, m.key_hash, m.valid_from, versions
+            FROM mentioned AS m
+            JOIN twice AS t ON m.key_hash = t.key_hash AND m.valid_from IS NOT DISTINCT FROM t.valid_from
+            WHERE versions > 1 OR m.{FACT} <> first
+            """
         )
         conflicts = self._conflicts()
         repeated, known = self.connection.execute(
-            f"SELECT (SELECT count(*) FROM gone WHERE versions = 1), (SELECT count(*) FROM mentioned ANTI JOIN gone USING ({FACT}) WHERE shown)"
+            f"""
+            SELECT (SELECT count(*) FROM gone WHERE versions = 1),
+                   (SELECT count(*) FROM mentioned ANTI JOIN gone USING ({FACT}) WHERE shown)
+            """
         ).fetchall()[0]
         self.connection.execute(f"DELETE FROM staged WHERE {FACT} IN (SELECT {FACT} FROM gone)")
         return known, repeated, conflicts

@@ -118,7 +118,7 @@ def _refusals(kind: str, frame: pl.DataFrame, members: Collection[str] | None) -
     return [Refused(row[ROW], _reason(kind, row, members)) for row in odd.iter_rows(named=True)]
 
 
-def _reason(kind: str, row: dict[str, object], members: Collection[str] | None) -> str:
+def _reason(kind: str, row: dict[str, object], members: Collection[str] | None) -> str:  # noqa: PLR0911 - one sentence each
     if members is not None and row["owner"] not in members:
         return f"Topic {row['topic']} is of no listed member; members are {', '.join(sorted(members))}."
     if row["owner"] != row["publisher"]:

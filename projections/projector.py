@@ -178,8 +178,11 @@ class Projector:
         """New events, repeated ones, conflicts with what stands, and entities that the base knew before."""
         self.connection.register("arriving_ids", frame.select("entity_id").to_arrow())
         known = self.connection.execute(
-            f"SELECT h.entity_id::VARCHAR AS entity_id, h.event_id::VARCHAR AS event_id, h.event_hash AS known_hash "
-            f"FROM {kind}_history AS h SEMI JOIN (SELECT DISTINCT entity_id::UUID AS entity_id FROM arriving_ids) USING (entity_id)"
+            f"""
+            SELECT h.entity_id::VARCHAR AS entity_id, h.event_id::VARCHAR AS event_id, h.event_hash AS known_hash
+            FROM {kind}_history AS h
+            SEMI JOIN (SELECT DISTINCT entity_id::UUID AS entity_id FROM arriving_ids) USING (entity_id)
+            """
         ).pl()
         self.connection.unregister("arriving_ids")
         seen = known["entity_id"].unique().to_list()
@@ -264,16 +267,21 @@ class Projector:
             return
         rows = [(records[each.row], each.reason) for each in refused]
         table = pl.DataFrame(
-            [(r.topic, r.partition, r.offset, r.position, r.entity_id, r.event_type, r.value, r.received_us, why) for r, why in rows],
+            [(*r[:7], r.received_us, why) for r, why in rows],
             schema=QUARANTINED,
             orient="row",
         )
         self.connection.register("refused", table.to_arrow())
         # A record is refused again when it is delivered again, or its batch is tried by halves: its place identifies it.
         self.connection.execute(
-            "INSERT INTO quarantine SELECT coalesce((SELECT max(quarantine_no) FROM quarantine), 0) + row_number() OVER (ORDER BY topic, partition, log_offset), "
-            "r.* EXCLUDE (received_us, reason), make_timestamptz(received_us), reason, 'held', NULL FROM refused AS r "
-            "ANTI JOIN quarantine USING (topic, partition, log_offset)"
+            """
+            INSERT INTO quarantine
+            SELECT coalesce((SELECT max(quarantine_no) FROM quarantine), 0)
+                       + row_number() OVER (ORDER BY topic, partition, log_offset),
+                   r.* EXCLUDE (received_us, reason), make_timestamptz(received_us), reason, 'held', NULL
+            FROM refused AS r
+            ANTI JOIN quarantine USING (topic, partition, log_offset)
+            """
         )
         self.connection.unregister("refused")
 
@@ -300,8 +308,12 @@ class Projector:
         )
         self.connection.unregister("reached")
         self.connection.execute(
-            "INSERT INTO commits SELECT coalesce((SELECT max(commit_no) FROM commits), 0) + 1, ?, "
-            "(SELECT list({'topic': topic, 'partition': partition, 'next_offset': next_offset} ORDER BY topic, partition) FROM checkpoints)",
+            """
+            INSERT INTO commits
+            SELECT coalesce((SELECT max(commit_no) FROM commits), 0) + 1, ?,
+                   (SELECT list({'topic': topic, 'partition': partition, 'next_offset': next_offset} ORDER BY topic, partition)
+                    FROM checkpoints)
+            """,
             [committed_at],
         )
 

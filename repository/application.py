@@ -188,8 +188,8 @@ def _moves(recorder: ApplicationRecorder, after: int, until: int) -> list[bytes]
     if not isinstance(recorder, SQLiteApplicationRecorder):
         return [n.state for n in recorder.select_notifications(after + 1, until - after, stop=until, topics=MOVES)]
     with recorder.datastore.transaction(commit=False) as cursor:
-        sql = f"SELECT state FROM {recorder.events_table_name} INDEXED BY moved_keys WHERE {MOVES_SQL} AND rowid > ? AND rowid <= ? ORDER BY rowid"
-        cursor.execute(sql, (after, until))
+        chosen = f"FROM {recorder.events_table_name} INDEXED BY moved_keys WHERE {MOVES_SQL} AND rowid > ? AND rowid <= ?"
+        cursor.execute(f"SELECT state {chosen} ORDER BY rowid", (after, until))
         return [row["state"] for row in cursor.fetchall()]
 
 

@@ -249,16 +249,24 @@ def correct(
 
     Raises NotCorrectable where no such event shows, NotAState or Violation for what can't be.
     """
-    shown = _shown(entity, wrong)
+    infected = _infected(entity, _shown(entity, wrong), list(fields))
+    right = {each.start: _put_right(entity.kind, each, {p: fields[p] for p in paths}) for each, paths in infected}
+    annulled = {each.statement.version for each, _ in infected if right[each.start][1]}
     events: list[Record] = []
-    for segment, paths in _infected(entity, shown, list(fields)):
-        before = state_of(entity.kind, segment.statement.state)
-        after = stated(entity.kind, before, {p: fields[p] for p in paths})
-        RULES[entity.kind].check(after)
-        changed = differences(entity.kind, before, after)
-        if changed:
+    for segment in entity.timeline:
+        if segment.statement.version in annulled:
+            # A statement is annulled whole: where it shows besides, and was right, it is stated again as it was.
+            after, changed = right.get(segment.start) or (state_of(entity.kind, segment.statement.state), [])
             events.append(_correction(entity, len(events), segment, after, changed, recording, operator, reason))
     return events
+
+
+def _put_right(kind: str, segment: Segment, fields: Mapping[str, object]) -> tuple[State, list[str]]:
+    """The state of a segment with fields put right, and the paths that differ by it."""
+    before = state_of(kind, segment.statement.state)
+    after = stated(kind, before, fields)
+    RULES[kind].check(after)
+    return after, differences(kind, before, after)
 
 
 def _shown(entity: Entity, event: UUID) -> Statement:

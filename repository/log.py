@@ -13,9 +13,10 @@ MICROSECOND = 1_000_000
 class Record(NamedTuple):
     """One event in stored form, at its place in a log.
 
-    `entity_id` is the log's key, with or without hyphens. `topic` is `yrd.<publisher>` or `yrd.<publisher>.<kind>`; `position` is the publisher's notification id; `offset` the
-    place in this partition (embedded: the position). `received_us` is when the log received it, in microseconds UTC,
-    or None where the log keeps no time of its own and the event's `recorded_at` stands in.
+    `topic` is `yrd.<publisher>` or `yrd.<publisher>.<kind>`; `offset` is the place in this partition, `position` the
+    publisher's notification id (embedded: the same). `entity_id` is the log's key, with or without hyphens. `received_us` is
+    when the log received it, in microseconds UTC, or None where the log keeps no time of its own and the event's
+    `recorded_at` stands in.
     """
 
     topic: str

@@ -10,7 +10,7 @@ PUBLISHED = "StandardPublished"
 FACTS = (PUBLISHED, "StandardRepealed", "StandardRevised")
 
 
-def name(before: Mapping[str, Any], after: Mapping[str, Any], changed: Sequence[str]) -> str:
+def name(before: Mapping[str, Any], after: Mapping[str, Any], _changed: Sequence[str]) -> str:
     """The fact that leads from one state to another; a repealed standard that holds again is published anew."""
     if (before["status"], after["status"]) == ("in_force", "repealed"):
         return "StandardRepealed"

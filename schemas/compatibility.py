@@ -189,9 +189,9 @@ def change_findings(old: Json, older: int, new: Json) -> Iterator[Finding]:
     if _full_name(old) != _full_name(new):
         yield "", f"is named {_full_name(new)}, and {_full_name(old)} in version {older}; keep the name."
     before, after = dict(_walk(old)), dict(_walk(new))
-    for path in before:
+    for path, field_before in before.items():
         if path in after:
-            yield from _field_changes(before[path], older, after[path], path)
+            yield from _field_changes(field_before, older, after[path], path)
         elif path.rpartition(".")[0] in ("", *after):
             yield path, f"is gone since version {older}: readers would lose it in silence; keep it."
     yield from _moved(list(before), older, list(after))

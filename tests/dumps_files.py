@@ -23,7 +23,9 @@ def faults(dump: Dump) -> list[tuple[int, int, str]]:
     return [(each.record, each.line, each.reason) for chunk in dump.chunks() for each in chunk.rejected]
 
 
-def opened(folder: Path, content: str | bytes, layout: Layout | None = None, name: str = "dump.csv", chunk_rows: int = 100_000) -> Dump:
+def opened(
+    folder: Path, content: str | bytes, layout: Layout | None = None, name: str = "dump.csv", chunk_rows: int = 100_000
+) -> Dump:
     return open_dump(written(folder, content, name), layout, chunk_rows)
 
 

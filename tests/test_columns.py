@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from repository.application import StoredRow, stored_row
@@ -174,6 +174,11 @@ def _lines(draw: st.DrawFn) -> list[Line]:
     return [made[key] for key in sorted(made)]
 
 
+LONG = Line("甲", "1", 0, 0, DAYS[0], DAYS[3] + timedelta(15), None)
+LAST = LONG._replace(start=DAYS[3])
+"""What a known interval shows on its last days; a fact in the same dump may cover it."""
+
+
 def _decided(known: dict[str, Entity], lines: Sequence[Line], source: str, repeated: frozenset[str]) -> None:
     """What the entities decide of the same rows, one by one."""
     batch = UUID(int=len(known["batches"].records) + 1)
@@ -192,7 +197,8 @@ def _essence(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(plain, key=lambda r: (r["business_key"], r["version"]))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([("one", [LONG]), ("one", [Line("甲", None, None, None, DAYS[0], None, None), LAST])])
 @given(st.lists(st.tuples(st.sampled_from(["one", "two"]), _lines()), min_size=2, max_size=3))
 def test_a_dump_that_is_compared_in_columns_records_what_the_entities_decide(dumps: list[tuple[str, list[Line]]]) -> None:
     known = {"batches": Entity.unknown("supply", "31", "batches")}

@@ -141,25 +141,40 @@ def test_a_wrong_number_of_given_columns_is_refused_with_both(tmp_path: Path) ->
         assert reason == (f"dump.csv has 2 columns in its first row, the profile names {len(names)}: correct the profile")
 
 
-@pytest.mark.parametrize(("content", "layout", "reason"), [
-    ("a, b,b \n", Layout(), "dump.csv names column 'b' twice, at 2 and 3"),
-    ("", Layout(), "dump.csv is empty (0 bytes)"),
-    ("\ufeff \n", Layout(), "dump.csv is blank in line 1, where the profile expects the header"),
-    ("a\n", Layout(header=4), "dump.csv has 1 lines, the profile says that line 4 is the header"),
-    (" \n\u3000\n", Layout(header=None), "dump.csv holds nothing but blank lines"),
-    ('"a,b\n1,2\n', Layout(), "dump.csv has a quote in line 1 that is not closed"),
-    (b"a,\xff\xff\n", Layout(encoding="utf-8"), "dump.csv holds byte 0xFF in cell 2 of its header, line 1, which is not utf-8"),
-    ("a\n", Layout(encoding="klingon"), "dump.csv is said to be in 'klingon', which is no encoding"),
-    ("a\n", Layout(encoding="base64"), "dump.csv is said to be in 'base64', which is no encoding"),
-    ("," * COLUMNS_LIMIT, Layout(), "dump.csv has 2001 columns, the limit is 2000"),
-])
+@pytest.mark.parametrize(
+    ("content", "layout", "reason"),
+    [
+        ("a, b,b \n", Layout(), "dump.csv names column 'b' twice, at 2 and 3"),
+        ("", Layout(), "dump.csv is empty (0 bytes)"),
+        ("\ufeff \n", Layout(), "dump.csv is blank in line 1, where the profile expects the header"),
+        ("a\n", Layout(header=4), "dump.csv has 1 lines, the profile says that line 4 is the header"),
+        (" \n\u3000\n", Layout(header=None), "dump.csv holds nothing but blank lines"),
+        ('"a,b\n1,2\n', Layout(), "dump.csv has a quote in line 1 that is not closed"),
+        (
+            b"a,\xff\xff\n",
+            Layout(encoding="utf-8"),
+            "dump.csv holds byte 0xFF in cell 2 of its header, line 1, which is not utf-8",
+        ),
+        ("a\n", Layout(encoding="klingon"), "dump.csv is said to be in 'klingon', which is no encoding"),
+        ("a\n", Layout(encoding="base64"), "dump.csv is said to be in 'base64', which is no encoding"),
+        ("," * COLUMNS_LIMIT, Layout(), "dump.csv has 2001 columns, the limit is 2000"),
+    ],
+)
 def test_a_file_without_a_usable_header_is_refused(tmp_path: Path, content: str | bytes, layout: Layout, reason: str) -> None:
     assert refusal(tmp_path, content, layout).startswith(reason)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"format": "dbf"}, {"delimiter": "::"}, {"delimiter": "，"}, {"delimiter": '"'}, {"header": 0}, {"columns": ("a",)},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"format": "dbf"},
+        {"delimiter": "::"},
+        {"delimiter": "，"},
+        {"delimiter": '"'},
+        {"header": 0},
+        {"columns": ("a",)},
+    ],
+)
 def test_an_impossible_layout_is_refused_at_once(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Layout(**wrong)  # type: ignore[arg-type]
@@ -168,16 +183,25 @@ def test_an_impossible_layout_is_refused_at_once(wrong: dict[str, object]) -> No
 # --- Rejections
 
 
-@pytest.mark.parametrize(("body", "good", "found"), [
-    ("1,2\n1\n3,4\n", ["1", "3"], [(2, 3, "line 3 has 1 cell, the header has 2")]),
-    ("1,2,3\n3,4\n", ["3"], [(1, 2, "line 2 has 3 cells, the header has 2")]),
-    ("1,a\0b\n3,4\n", ["3"], [(1, 2, "cell 2 of line 2 holds a NUL byte after 1 characters")]),
-    ('1,"x" y\n3,4\n', ["3"],
-     [(1, 2, "in the record of line 2, text follows a closing quote in line 2: double the quotes inside a cell")]),
-    ('1,2\n3,"4\n5,6\n', ["1", "5"], [(2, 3, "a quote opened in line 3 is never closed")]),
-    ('1,"2\n3,"4"\n5,6\n', ["3", "5"],
-     [(1, 2, "in the record of line 2, text follows a closing quote in line 3: double the quotes inside a cell")]),
-])
+@pytest.mark.parametrize(
+    ("body", "good", "found"),
+    [
+        ("1,2\n1\n3,4\n", ["1", "3"], [(2, 3, "line 3 has 1 cell, the header has 2")]),
+        ("1,2,3\n3,4\n", ["3"], [(1, 2, "line 2 has 3 cells, the header has 2")]),
+        ("1,a\0b\n3,4\n", ["3"], [(1, 2, "cell 2 of line 2 holds a NUL byte after 1 characters")]),
+        (
+            '1,"x" y\n3,4\n',
+            ["3"],
+            [(1, 2, "in the record of line 2, text follows a closing quote in line 2: double the quotes inside a cell")],
+        ),
+        ('1,2\n3,"4\n5,6\n', ["1", "5"], [(2, 3, "a quote opened in line 3 is never closed")]),
+        (
+            '1,"2\n3,"4"\n5,6\n',
+            ["3", "5"],
+            [(1, 2, "in the record of line 2, text follows a closing quote in line 3: double the quotes inside a cell")],
+        ),
+    ],
+)
 def test_only_the_bad_row_is_rejected(tmp_path: Path, body: str, good: list[str], found: list[tuple[int, int, str]]) -> None:
     dump = opened(tmp_path, "a,b\n" + body)
     assert [each["a"] for each in rows(dump)] == good
@@ -228,10 +252,19 @@ def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
 # --- Encodings
 
 
-@pytest.mark.parametrize(("codec", "seen"), [
-    ("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("gbk", "gb18030"), ("gb18030", "gb18030"), ("utf-16", "utf-16-le"),
-    ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("utf-32", "utf-32-le"),
-])
+@pytest.mark.parametrize(
+    ("codec", "seen"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8"),
+        ("gbk", "gb18030"),
+        ("gb18030", "gb18030"),
+        ("utf-16", "utf-16-le"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32-le"),
+    ],
+)
 def test_an_encoding_is_recognised(tmp_path: Path, codec: str, seen: str) -> None:
     text = "编码,名称,地址\r\n" + "".join(f"{n},上海市第{n}养老院,“静安”区{n}号\r\n" for n in range(40))
     dump = opened(tmp_path, text.encode(codec))
@@ -256,7 +289,8 @@ def test_a_byte_order_mark_outweighs_the_profile(tmp_path: Path) -> None:
 
 def test_utf8_that_is_said_to_be_gbk_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "名称\n上海市第一养老院\n", Layout(encoding="gbk")) == (
-        "dump.csv is said to be in gbk, but its bytes are UTF-8: set the encoding to utf-8")
+        "dump.csv is said to be in gbk, but its bytes are UTF-8: set the encoding to utf-8"
+    )
 
 
 def test_a_byte_order_mark_in_the_middle_is_a_value(tmp_path: Path) -> None:
@@ -266,21 +300,30 @@ def test_a_byte_order_mark_in_the_middle_is_a_value(tmp_path: Path) -> None:
 # --- Formats by content and name
 
 
-@pytest.mark.parametrize(("name", "content", "kind"), [
-    ("d", "a,b\n", "csv"), ("d.dat", '[{"a": 1}]', "json"), ("d.dat", '{"a": 1}\n{"a": 2}\n', "jsonl"),
-    ("d.txt", "a,b\n", "csv"), ("d.ndjson", '{"a": 1}\n', "jsonl"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("d", "a,b\n", "csv"),
+        ("d.dat", '[{"a": 1}]', "json"),
+        ("d.dat", '{"a": 1}\n{"a": 2}\n', "jsonl"),
+        ("d.txt", "a,b\n", "csv"),
+        ("d.ndjson", '{"a": 1}\n', "jsonl"),
+    ],
+)
 def test_the_format_is_seen_from_name_or_content(tmp_path: Path, name: str, content: str, kind: str) -> None:
     assert opened(tmp_path, content, name=name).format == kind
 
 
-@pytest.mark.parametrize(("name", "content", "reason"), [
-    ("d.xls", "a\tb\n", "d.xls should be xls, but does not begin like one"),
-    ("d.xls", "<html><table>", "d.xls holds HTML or XML"),
-    ("d.csv.gz", b"\x1f\x8b\x08\x00", "d.csv.gz is a gzip archive: unpack it first"),
-    ("d.parquet", "PAR", "d.parquet should be parquet"),
-    ("d.bin", bytes(range(256)) * 8, "d.bin holds 216 control characters in 2048 bytes and is no text"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("d.xls", "a\tb\n", "d.xls should be xls, but does not begin like one"),
+        ("d.xls", "<html><table>", "d.xls holds HTML or XML"),
+        ("d.csv.gz", b"\x1f\x8b\x08\x00", "d.csv.gz is a gzip archive: unpack it first"),
+        ("d.parquet", "PAR", "d.parquet should be parquet"),
+        ("d.bin", bytes(range(256)) * 8, "d.bin holds 216 control characters in 2048 bytes and is no text"),
+    ],
+)
 def test_a_file_of_no_known_format_is_refused(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
     assert refusal(tmp_path, content, name=name).startswith(reason)
 
@@ -295,7 +338,8 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 CELLS = st.text(st.sampled_from('ab,;"\n\r \t中𠮷\u3000\ufeff0.é'), max_size=8)
 TABLES = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=12))
 FRAGMENTS = st.sampled_from(
-    ["a", "b,", "\n", "\r\n", "\r", '"', '""', '"x",', '"p\nq"', ",\n", "中,文\n", " ", "\ufeff", "\0", "1,2\n"])
+    ["a", "b,", "\n", "\r\n", "\r", '"', '""', '"x",', '"p\nq"', ",\n", "中,文\n", " ", "\ufeff", "\0", "1,2\n"]
+)
 
 
 def flat(pieces: Iterator[Piece]) -> tuple[list[object], list[int], list[tuple[int, int, str, str]]]:
@@ -316,7 +360,10 @@ def exactly(body: bytes, columns: tuple[str, ...]) -> tuple[list[object], list[i
 @settings(max_examples=60, deadline=None)
 @given(table=TABLES, block=st.integers(9, 200), quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_a_table_that_was_written_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, table: list[list[str]], block: int, quoting: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    table: list[list[str]],
+    block: int,
+    quoting: int,
 ) -> None:
     width = len(table[0]) if table else 2
     text = io.StringIO(newline="")
@@ -334,7 +381,10 @@ def test_a_table_that_was_written_is_read_back(
 @settings(max_examples=150, deadline=None)
 @given(fragments=st.lists(FRAGMENTS, max_size=30), broken=st.booleans(), block=st.integers(5, 100))
 def test_dirty_text_is_read_alike_however_it_is_cut(
-    tmp_path_factory: pytest.TempPathFactory, fragments: list[str], broken: bool, block: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    fragments: list[str],
+    broken: bool,
+    block: int,
 ) -> None:
     body = "".join(fragments).encode() + (b"\xff,x\n" if broken else b"")
     path = written(tmp_path_factory.mktemp("dirty"), b"h1,h2\n" + body)
@@ -354,9 +404,19 @@ def test_a_large_text_with_few_faults_is_read_alike(tmp_path: Path, ordinary: st
     assert [place for place, *_ in refused] == [4_000, 20_000]
 
 
-@pytest.mark.parametrize(("data", "whole"), [
-    ('a,b\nc', 4), ('"a\n",b\n"c\n', 7), ('"a""b"\n', 7), ('a"b\n', 0), ('a"b\nc"d\n', None), ('"a"b\n', None), ('"a\nb', 0), ("a\r", 0),
-])
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        ("a,b\nc", 4),
+        ('"a\n",b\n"c\n', 7),
+        ('"a""b"\n', 7),
+        ('a"b\n', 0),
+        ('a"b\nc"d\n', None),
+        ('"a"b\n', None),
+        ('"a\nb', 0),
+        ("a\r", 0),
+    ],
+)
 def test_whole_records_end_where_strict_quoting_says(data: str, whole: int | None) -> None:
     assert whole_records(data.encode(), ",", at_end=False) == whole
 
@@ -370,13 +430,16 @@ def test_nursing_homes_have_470_lines_of_which_one_is_blank() -> None:
     assert dump.lines([469]) == {469: 470}
 
 
-@pytest.mark.parametrize(("name", "count"), [
-    ("01_divisions_modood/streets_4prov.csv", 4793),
-    ("03_areacodes_history/result_4prov.csv", 821),
-    ("07_hospitals_fever_clinics_2020/fever_clinics_4prov.csv", 983),
-    ("16_hospitals_zhejiang_2019/hospitals_1692.csv", 1692),
-    ("19_shanghai_standards_dated/standards_shanghai.csv", 45),
-])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("01_divisions_modood/streets_4prov.csv", 4793),
+        ("03_areacodes_history/result_4prov.csv", 821),
+        ("07_hospitals_fever_clinics_2020/fever_clinics_4prov.csv", 983),
+        ("16_hospitals_zhejiang_2019/hospitals_1692.csv", 1692),
+        ("19_shanghai_standards_dated/standards_shanghai.csv", 45),
+    ],
+)
 def test_real_dumps_give_all_their_rows_as_the_csv_module_reads_them(name: str, count: int) -> None:
     path = real_data(name)
     dump = open_dump(path)

@@ -36,27 +36,55 @@ def refused(path: Path, layout: Layout | None = None) -> str:
 
 def test_sheet_cells_are_written_as_a_person_reads_them(tmp_path: Path) -> None:
     cells = [
-        cell("A2", " 养老院 ", "s"), cell("B2", "385"), cell("C2", "30.2963788836394"), cell("D2", "43683", style=DATE),
-        cell("E2", "43683.5", style=DATE_TIME), cell("F2", "1.25", style=ELAPSED), cell("G2", "1", "b"),
-        cell("H2", "#N/A", "e"), cell("I2", "310101199001011000"), cell("J2", "1E-5"),
+        cell("A2", " 养老院 ", "s"),
+        cell("B2", "385"),
+        cell("C2", "30.2963788836394"),
+        cell("D2", "43683", style=DATE),
+        cell("E2", "43683.5", style=DATE_TIME),
+        cell("F2", "1.25", style=ELAPSED),
+        cell("G2", "1", "b"),
+        cell("H2", "#N/A", "e"),
+        cell("I2", "310101199001011000"),
+        cell("J2", "1E-5"),
     ]
     path = write_workbook(tmp_path / "d.xlsx", S=row(1, *"abcdefghij") + f'<row r="2">{"".join(cells)}</row>')
-    assert rows(open_dump(path)) == [{
-        "a": " 养老院 ", "b": "385", "c": "30.2963788836394", "d": "2019-08-06", "e": "2019-08-06T12:00:00", "f": "30:00:00",
-        "g": "true", "h": None, "i": "310101199001011000", "j": "0.00001",
-    }]
+    assert rows(open_dump(path)) == [
+        {
+            "a": " 养老院 ",
+            "b": "385",
+            "c": "30.2963788836394",
+            "d": "2019-08-06",
+            "e": "2019-08-06T12:00:00",
+            "f": "30:00:00",
+            "g": "true",
+            "h": None,
+            "i": "310101199001011000",
+            "j": "0.00001",
+        }
+    ]
 
 
 def test_numbers_are_written_in_the_fewest_digits() -> None:
     values = [385.0, -0.5, 1e-05, 1e22, 0.1 + 0.2, 7]
     assert [number_text(value) for value in values] == [
-        "385", "-0.5", "0.00001", "10000000000000000000000", "0.30000000000000004", "7"]
+        "385",
+        "-0.5",
+        "0.00001",
+        "10000000000000000000000",
+        "0.30000000000000004",
+        "7",
+    ]
 
 
 def test_times_and_spans_are_written_as_iso_8601() -> None:
-    values: list[Value] = [date(2024, 2, 29), datetime(2024, 2, 29, 8, 30), time(12, 0), timedelta(days=1, seconds=5), timedelta(hours=-2)]
-    assert [cell_text(value) for value in values] == [
-        "2024-02-29", "2024-02-29T08:30:00", "12:00:00", "24:00:05", "-02:00:00"]
+    values: list[Value] = [
+        date(2024, 2, 29),
+        datetime(2024, 2, 29, 8, 30),
+        time(12, 0),
+        timedelta(days=1, seconds=5),
+        timedelta(hours=-2),
+    ]
+    assert [cell_text(value) for value in values] == ["2024-02-29", "2024-02-29T08:30:00", "12:00:00", "24:00:05", "-02:00:00"]
 
 
 def test_sheet_rows_keep_their_numbers(tmp_path: Path) -> None:
@@ -120,14 +148,15 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     path = write_workbook(tmp_path / "bomb.xlsx", S=row(1, "a"))
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\x01\x02")  # Every entry of the directory states its unpacked size at byte 24.
-    data[entry + 24:entry + 28] = (0xF0000000).to_bytes(4, "little")
+    data[entry + 24 : entry + 28] = (0xF0000000).to_bytes(4, "little")
     assert "unpacks to 40265" in refused(written(tmp_path, bytes(data), "bomb.xlsx"))
 
 
 def test_cells_that_lie_too_far_apart_are_refused(tmp_path: Path) -> None:
     sheet = row(1, "a") + f'<row r="1048576">{cell("XFD1048576", "1")}</row>'
     assert refused(write_workbook(tmp_path / "d.xlsx", S=sheet)).startswith(
-        "d.xlsx spreads its cells over 1048576 rows and 16384 columns")
+        "d.xlsx spreads its cells over 1048576 rows and 16384 columns"
+    )
 
 
 def test_the_hospitals_of_zhejiang_are_the_same_in_xls_and_csv() -> None:
@@ -146,8 +175,9 @@ def test_the_hospitals_of_zhejiang_are_the_same_in_xls_and_csv() -> None:
 
 
 def test_json_values_are_the_text_of_the_file(tmp_path: Path) -> None:
-    text = ('[{"n": 31.130099547739015, "i": 007e0, "s": " x ", "b": true, "z": null, "e": ""}]'.replace("007e0", "1.50E+3")
-            .replace("}]", ', "l": [1, 2.50, "二", {"k": null}]}, {"new": -0}]'))
+    text = '[{"n": 31.130099547739015, "i": 007e0, "s": " x ", "b": true, "z": null, "e": ""}]'.replace(
+        "007e0", "1.50E+3"
+    ).replace("}]", ', "l": [1, 2.50, "二", {"k": null}]}, {"new": -0}]')
     dump = opened(tmp_path, text, name="d.json")
     assert dump.columns == ("n", "i", "s", "b", "z", "e", "l", "new")
     assert next(dump.chunks()).table.rows() == [
@@ -157,10 +187,13 @@ def test_json_values_are_the_text_of_the_file(tmp_path: Path) -> None:
 
 
 def test_records_are_found_on_a_path_and_inherit_what_encloses_them(tmp_path: Path) -> None:
-    document = {"code": 200, "provinces": [
-        {"code": 31, "name": "P", "cities": [{"code": 3101, "items": [{"name": "x"}, {"code": None}]}]},
-        {"code": 32, "name": "Q", "cities": None},
-    ]}
+    document = {
+        "code": 200,
+        "provinces": [
+            {"code": 31, "name": "P", "cities": [{"code": 3101, "items": [{"name": "x"}, {"code": None}]}]},
+            {"code": 32, "name": "Q", "cities": None},
+        ],
+    }
     dump = opened(tmp_path, json.dumps(document), Layout(records="provinces[].cities[].items[]"), name="d.json")
     assert dump.columns == ("name", "code")
     assert next(dump.chunks()).table.rows() == [("x", "3101"), ("P", None)]
@@ -175,17 +208,20 @@ def test_the_only_list_of_records_is_found_without_a_path(tmp_path: Path) -> Non
     assert rows(opened(tmp_path, '{"tags": ["x"], "d": {"items": [{"a": 1}]}}', name="d.json")) == [{"a": "1"}]
 
 
-@pytest.mark.parametrize(("text", "where", "reason"), [
-    ('[{"a": 1},\n {"a" 2}]', None, "d.json is not JSON in line 2, column 7"),
-    ('{"a": [{}], "b": {"c": [{}]}}', None, "d.json holds several lists of records (a, b.c): name one as `records`"),
-    ('{"a": 1}', None, "d.json holds no list of records"),
-    ("[]", None, "d.json holds no record where they should be"),
-    ('{"a": [{"x": 1}]}', "b[]", "d.json has no 'b' on the way 'b[]' to its records, there is: a"),
-    ('{"a": 5}', "a[]", "d.json has no list at 'a[]', but '5'"),
-    ('{"a": 5}', "a[0]", "'a[0]' is no path to the records of d.json"),
-    ("[" * 100_000, None, "d.json is nested too deeply"),
-    ('[{"a": 1, " a": 2}]', None, "d.json names column 'a' twice, at 1 and 2"),
-])
+@pytest.mark.parametrize(
+    ("text", "where", "reason"),
+    [
+        ('[{"a": 1},\n {"a" 2}]', None, "d.json is not JSON in line 2, column 7"),
+        ('{"a": [{}], "b": {"c": [{}]}}', None, "d.json holds several lists of records (a, b.c): name one as `records`"),
+        ('{"a": 1}', None, "d.json holds no list of records"),
+        ("[]", None, "d.json holds no record where they should be"),
+        ('{"a": [{"x": 1}]}', "b[]", "d.json has no 'b' on the way 'b[]' to its records, there is: a"),
+        ('{"a": 5}', "a[]", "d.json has no list at 'a[]', but '5'"),
+        ('{"a": 5}', "a[0]", "'a[0]' is no path to the records of d.json"),
+        ("[" * 100_000, None, "d.json is nested too deeply"),
+        ('[{"a": 1, " a": 2}]', None, "d.json names column 'a' twice, at 1 and 2"),
+    ],
+)
 def test_json_without_records_is_refused(tmp_path: Path, text: str, where: str | None, reason: str) -> None:
     assert refusal(tmp_path, text, Layout(records=where), name="d.json").startswith(reason)
 
@@ -202,7 +238,7 @@ def test_a_json_record_that_is_no_plain_object_is_rejected_alone(tmp_path: Path)
 
 
 def test_compact_json_is_read_back_as_the_same_value() -> None:
-    value = {"a": [1.5, None, True, "引\"号\n"], "": {}, "b": []}
+    value = {"a": [1.5, None, True, '引"号\n'], "": {}, "b": []}
     assert json.loads(compact(value)) == value
 
 
@@ -219,7 +255,10 @@ def test_jsonl_rejects_the_bad_line_alone(tmp_path: Path) -> None:
     assert rows(dump) == [{"a": "1.0", "b": None}, {"a": None, "b": "二"}]
     assert [each[:2] for each in faults(dump)] == [(2, 3), (3, 4), (5, 6)]
     assert [each[2].split(":")[0] for each in faults(dump)] == [
-        "line 3 is not JSON", "line 4 is no object with named values", "line 6 holds byte 0xFF after 7 characters, which is not utf-8"]
+        "line 3 is not JSON",
+        "line 4 is no object with named values",
+        "line 6 holds byte 0xFF after 7 characters, which is not utf-8",
+    ]
     assert dump.lines([1, 4]) == {1: 1, 4: 5}
 
 
@@ -256,35 +295,54 @@ def parquet_file(folder: Path, table: pa.Table, **options: object) -> Path:
 
 def test_parquet_values_become_text(tmp_path: Path) -> None:
     shanghai = timezone(timedelta(hours=8))
-    table = pa.table({
-        "text": ["  甲", "", None], "whole": [1, None, 3], "number": pa.array([385.0, 0.1, 1e22]),
-        "money": pa.array([Decimal("12.5000"), None, Decimal("-0.0100")], pa.decimal128(18, 4)),
-        "day": [date(2024, 2, 29), None, None],
-        "at": pa.array([datetime(2024, 2, 29, 8, 30), None, datetime(2024, 2, 29, 8, 30, 0, 500_000)], pa.timestamp("us")),
-        "zoned": pa.array([datetime(2024, 2, 29, 8, 30, tzinfo=shanghai), None, None], pa.timestamp("ms", "Asia/Shanghai")),
-        "time": pa.array([time(8, 30), None, None]), "flag": [True, None, False],
-        "list": pa.array([["a", None], None, []], pa.list_(pa.string())),
-        "struct": pa.array([{"x": 1, "y": 2.5, "d": date(2024, 1, 1)}, None, None]),
-        "bytes": pa.array(["乙".encode(), None, b"x"], pa.binary()), "kind": pa.array(["k", None, "l"]).dictionary_encode(),
-    })
+    table = pa.table(
+        {
+            "text": ["  甲", "", None],
+            "whole": [1, None, 3],
+            "number": pa.array([385.0, 0.1, 1e22]),
+            "money": pa.array([Decimal("12.5000"), None, Decimal("-0.0100")], pa.decimal128(18, 4)),
+            "day": [date(2024, 2, 29), None, None],
+            "at": pa.array([datetime(2024, 2, 29, 8, 30), None, datetime(2024, 2, 29, 8, 30, 0, 500_000)], pa.timestamp("us")),
+            "zoned": pa.array([datetime(2024, 2, 29, 8, 30, tzinfo=shanghai), None, None], pa.timestamp("ms", "Asia/Shanghai")),
+            "time": pa.array([time(8, 30), None, None]),
+            "flag": [True, None, False],
+            "list": pa.array([["a", None], None, []], pa.list_(pa.string())),
+            "struct": pa.array([{"x": 1, "y": 2.5, "d": date(2024, 1, 1)}, None, None]),
+            "bytes": pa.array(["乙".encode(), None, b"x"], pa.binary()),
+            "kind": pa.array(["k", None, "l"]).dictionary_encode(),
+        }
+    )
     dump = open_dump(parquet_file(tmp_path, table))
     first, second, third = rows(dump)
     assert first == {
-        "text": "  甲", "whole": "1", "number": "385", "money": "12.5000", "day": "2024-02-29", "at": "2024-02-29T08:30:00",
-        "zoned": "2024-02-29T08:30:00+08:00", "time": "08:30:00", "flag": "true", "list": '["a",null]',
-        "struct": '{"x":1,"y":2.5,"d":"2024-01-01"}', "bytes": "乙", "kind": "k",
+        "text": "  甲",
+        "whole": "1",
+        "number": "385",
+        "money": "12.5000",
+        "day": "2024-02-29",
+        "at": "2024-02-29T08:30:00",
+        "zoned": "2024-02-29T08:30:00+08:00",
+        "time": "08:30:00",
+        "flag": "true",
+        "list": '["a",null]',
+        "struct": '{"x":1,"y":2.5,"d":"2024-01-01"}',
+        "bytes": "乙",
+        "kind": "k",
     }
     assert {key: value for key, value in second.items() if value} == {"number": "0.1"}
     assert (third["number"], third["money"], third["at"], third["list"]) == (
-        "10000000000000000000000", "-0.0100", "2024-02-29T08:30:00.500", "[]")
+        "10000000000000000000000",
+        "-0.0100",
+        "2024-02-29T08:30:00.500",
+        "[]",
+    )
 
 
 def test_parquet_rows_keep_their_numbers_and_bad_ones_are_rejected(tmp_path: Path) -> None:
     table = pa.table({"a": ["1", None, "x\0", "4", "5"], "b": pa.array([None, None, b"y", b"\xff", b"z"], pa.binary())})
     dump = open_dump(parquet_file(tmp_path, table, row_group_size=2))
     assert rows(dump) == [{"a": "1", "b": None}, {"a": "5", "b": "z"}]
-    assert faults(dump) == [
-        (2, 3, "cell 1 holds a NUL byte in row 3"), (3, 4, "cell 2 holds bytes that are not UTF-8 in row 4")]
+    assert faults(dump) == [(2, 3, "cell 1 holds a NUL byte in row 3"), (3, 4, "cell 2 holds bytes that are not UTF-8 in row 4")]
     assert dump.lines([1, 4]) == {1: 1, 4: 5}
 
 

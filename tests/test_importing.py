@@ -143,6 +143,18 @@ def test_a_row_that_ends_may_have_a_successor(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_known_is_told_again_where_the_same_dump_would_cover_it(tmp_path: Path) -> None:
+    home = region(tmp_path, import_chunk_rows=1)
+    source = profile(tmp_path, valid='from = "起"\nto = "止"')
+    columns = "名称,电话,床位,起,止"
+    imported(home, source, dump(tmp_path, [("甲", "1", 10, "2026-01-01", "2026-04-30")], columns))
+    rows = [("甲", "2", 10, "2026-01-01", None), ("甲", "1", 10, "2026-04-01", "2026-04-30")]
+    imported(home, source, dump(tmp_path, rows, columns))
+    with home.store("31") as store:
+        shown = [(s.start, s.statement.state["phone"]) for s in store.entity("supply", "甲").timeline]
+    assert shown == [(date(2026, 1, 1), "2"), (date(2026, 4, 1), "1"), (date(2026, 5, 1), "2")]
+
+
 CENSUS = """
 kind = "service_object"
 source = "census {year}"

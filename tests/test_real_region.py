@@ -63,9 +63,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
 
 
 def _populations(home: Home, day: str) -> list[int]:
-    sql = (
-        f"SELECT city_code[1:2] AS province, sum(persons)::BIGINT AS persons FROM population_by_city('{day}', 'total') GROUP BY ALL ORDER BY ALL"
-    )
+    sql = f"SELECT city_code[1:2] AS province, sum(persons)::BIGINT AS persons FROM population_by_city('{day}', 'total') GROUP BY ALL ORDER BY ALL"
     return [row["persons"] for row in hub.read(home, sql).to_pylist()]
 
 
@@ -130,7 +128,9 @@ def test_partial_lists_close_nothing(region: Region) -> None:
 
 
 def test_beds_of_homes_are_known_or_stated_as_unknown(region: Region) -> None:
-    (found,) = region.ask("SELECT count(*) AS homes, count(capacity) AS with_beds, sum(capacity)::BIGINT AS beds FROM offers WHERE category = 'nursing_home'")
+    (found,) = region.ask(
+        "SELECT count(*) AS homes, count(capacity) AS with_beds, sum(capacity)::BIGINT AS beds FROM offers WHERE category = 'nursing_home'"
+    )
     assert found["homes"] == 119
     assert 0 < found["with_beds"] <= 119
     assert found["beds"] > 10_000
@@ -155,7 +155,9 @@ def test_the_notice_of_2025_was_cut_short(region: Region) -> None:
 
 
 def test_the_injury_rate_is_a_range(region: Region) -> None:
-    (rate,) = region.ask("SELECT comparator, value, value_max FROM standard_timeline WHERE business_key = '310000|单位缴费比例·工伤保险'")
+    (rate,) = region.ask(
+        "SELECT comparator, value, value_max FROM standard_timeline WHERE business_key = '310000|单位缴费比例·工伤保险'"
+    )
     assert (rate["comparator"], float(rate["value"]), float(rate["value_max"])) == ("range", 0.002, 0.019)
 
 

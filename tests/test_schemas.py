@@ -182,13 +182,9 @@ def test_path_of_no_field_is_a_key_error() -> None:
 
 def test_code_list_is_read_from_the_doc() -> None:
     assert contracts.codes("supply", "status") == frozenset({"active", "suspended", "closed"})
-    assert contracts.codes("supply", "offers.unit") == frozenset(
-        {"bed", "seat", "place", "person_time_per_day"}
-    )
+    assert contracts.codes("supply", "offers.unit") == frozenset({"bed", "seat", "place", "person_time_per_day"})
     assert contracts.codes("supply", "coordinate_system") == frozenset({"WGS-84", "GCJ-02", "BD-09"})
-    assert contracts.codes("supply", "ownership") == frozenset(
-        {"public", "private", "social", "public_private"}
-    )
+    assert contracts.codes("supply", "ownership") == frozenset({"public", "private", "social", "public_private"})
     assert "derived" in (contracts.codes("standard", "comparator") or ())
     assert "division_statistical" in (contracts.codes("batch", "flags") or ())
     assert contracts.codes(PERSONAL, "sex") == frozenset({"0", "1", "2", "9"})
@@ -404,9 +400,7 @@ def test_code_list_that_is_closed_later_is_refused(folder: Path) -> None:
     def close(schema: Json) -> None:
         at(schema, "unit")["doc"] = at(schema, "unit")["doc"].replace(", or the source's own word", "")
 
-    assert "code list is closed, and open in version 1" in told(
-        new_version(folder, close, "standard"), "unit"
-    )
+    assert "code list is closed, and open in version 1" in told(new_version(folder, close, "standard"), "unit")
 
 
 def test_removed_field_is_refused(folder: Path) -> None:

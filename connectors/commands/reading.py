@@ -78,7 +78,8 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
 @quarantine.command("list")
 def quarantine_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List records that wait for a fix or a decision, and those decided."""
-    sql = "SELECT quarantine_no, topic, partition, log_offset, position, event_type, state, reason, note FROM quarantine ORDER BY quarantine_no"
+    cells = "quarantine_no, topic, partition, log_offset, position, event_type, state, reason, note"
+    sql = f"SELECT {cells} FROM quarantine ORDER BY quarantine_no"
     print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
 
 

@@ -64,7 +64,7 @@ class Delimited:
         names = _names(path, layout, row.cells, start + 1, encoding)
         self._shape = Shape(names, delimiter, encoding)
         self._skipped = 0 if layout.header is None else start + row.stop
-        self._offset = sum(map(len, lines[:self._skipped]))
+        self._offset = sum(map(len, lines[: self._skipped]))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,7 +97,8 @@ class Delimited:
             line += count
             if len(rest) > RECORD_LIMIT:
                 raise DumpUnreadable(
-                    f"{self._path.name} has a record of more than {RECORD_LIMIT} bytes in line {line}: is this delimited text?")
+                    f"{self._path.name} has a record of more than {RECORD_LIMIT} bytes in line {line}: is this delimited text?"
+                )
 
     def _body(self) -> Iterator[bytes]:
         """The text after the header, then an empty block."""
@@ -161,7 +162,7 @@ def count_lines(data: bytes) -> int:
 def _halves(portion: Portion, delimiter: str) -> tuple[Portion, Portion] | None:
     """Two parts of the portion, cut where a record ends; None where it is small enough, or cannot be cut."""
     data = portion.data
-    cut = whole_records(data[:len(data) // 2], delimiter, at_end=False) if len(data) > SMALL else None
+    cut = whole_records(data[: len(data) // 2], delimiter, at_end=False) if len(data) > SMALL else None
     if not cut:
         return None
     count = count_lines(data[:cut])
@@ -187,11 +188,11 @@ def _columnar_piece(portion: Portion, shape: Shape) -> Piece | None:
 def _read_columns(data: bytes, shape: Shape, quoted: bool) -> pl.DataFrame:
     table = columnar.read_csv(
         pa.BufferReader(data),
-        read_options=columnar.ReadOptions(
-            column_names=shape.columns, use_threads=False, block_size=len(data) + 1),
+        read_options=columnar.ReadOptions(column_names=shape.columns, use_threads=False, block_size=len(data) + 1),
         parse_options=columnar.ParseOptions(delimiter=shape.delimiter, newlines_in_values=quoted),
         convert_options=columnar.ConvertOptions(
-            column_types=dict.fromkeys(shape.columns, pa.string()), null_values=[""], strings_can_be_null=True),
+            column_types=dict.fromkeys(shape.columns, pa.string()), null_values=[""], strings_can_be_null=True
+        ),
     )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
@@ -271,7 +272,8 @@ def _first_line(path: Path, layout: Layout, texts: list[str]) -> int:
         return start
     if layout.header > len(texts):
         raise DumpUnreadable(
-            f"{path.name} has {len(texts)} lines, the profile says that line {layout.header} is the header: correct it")
+            f"{path.name} has {len(texts)} lines, the profile says that line {layout.header} is the header: correct it"
+        )
     if is_blank([texts[layout.header - 1]]):
         raise DumpUnreadable(f"{path.name} is blank in line {layout.header}, where the profile expects the header: correct it")
     return layout.header - 1
@@ -282,8 +284,10 @@ def _names(path: Path, layout: Layout, cells: list[str], line: int, encoding: En
         return names_by_position(path, layout, cells)
     for place, cell in enumerate(cells, 1):
         if marked := marked_byte(cell):
-            raise DumpUnreadable(f"{path.name} holds byte 0x{marked[0]:02X} in cell {place} of its header, line {line}, "
-                                 f"which is not {encoding.name}: set the right encoding")
+            raise DumpUnreadable(
+                f"{path.name} holds byte 0x{marked[0]:02X} in cell {place} of its header, line {line}, "
+                f"which is not {encoding.name}: set the right encoding"
+            )
     return header_names(path, cells)
 
 

@@ -48,7 +48,7 @@ class Document:
         """The records in the order of the document; the line of a record is its place in the list, from 1."""
         for start in range(0, len(self._records), PIECE_ROWS):
             rows = Rows(self._columns)
-            for place, record in enumerate(self._records[start:start + PIECE_ROWS], start + 1):
+            for place, record in enumerate(self._records[start : start + PIECE_ROWS], start + 1):
                 _add(rows, place, record, self._keys, f"record {place}")
             yield rows.piece()
 
@@ -80,8 +80,11 @@ class JsonLines:
     def _add(self, rows: Rows, line: int, text: str) -> None:
         record = _loaded(text)
         if marked := marked_byte(text):
-            rows.refuse(line, text, f"line {line} holds byte 0x{marked[0]:02X} after {marked[1]} characters, "
-                                    f"which is not {self._encoding.name}")
+            rows.refuse(
+                line,
+                text,
+                f"line {line} holds byte 0x{marked[0]:02X} after {marked[1]} characters, which is not {self._encoding.name}",
+            )
         elif isinstance(record, ValueError):
             rows.refuse(line, text, f"line {line} is not JSON: {record}")
         else:
@@ -154,7 +157,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode: Callable[[str], Any] = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=Number, parse_int=Number, parse_constant=Number).decode
+    object_pairs_hook=_object, parse_float=Number, parse_int=Number, parse_constant=Number
+).decode
 
 
 def _loaded(text: str) -> Any:
@@ -171,15 +175,18 @@ def _parsed(path: Path, encoding: Encoding) -> Any:
     size = path.stat().st_size
     if size > DOCUMENT_LIMIT:
         raise DumpUnreadable(f"{path.name} has {size} bytes, a json document may have {DOCUMENT_LIMIT}: ask for jsonl or csv")
-    data = path.read_bytes()[encoding.mark:]
+    data = path.read_bytes()[encoding.mark :]
     try:
         return _decode(data.decode(encoding.name))
     except UnicodeDecodeError as error:
-        raise DumpUnreadable(f"{path.name} holds byte 0x{data[error.start]:02X} at {error.start + encoding.mark}, which is "
-                             f"not {encoding.name}: set the right encoding") from error
+        raise DumpUnreadable(
+            f"{path.name} holds byte 0x{data[error.start]:02X} at {error.start + encoding.mark}, which is "
+            f"not {encoding.name}: set the right encoding"
+        ) from error
     except json.JSONDecodeError as error:
-        raise DumpUnreadable(f"{path.name} is not JSON in line {error.lineno}, column {error.colno} ({error.msg}): "
-                             "ask for the dump again") from error
+        raise DumpUnreadable(
+            f"{path.name} is not JSON in line {error.lineno}, column {error.colno} ({error.msg}): ask for the dump again"
+        ) from error
     except RecursionError:
         raise DumpUnreadable(f"{path.name} is nested too deeply to be a list of records") from None
 

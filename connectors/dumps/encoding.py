@@ -90,7 +90,7 @@ def marked_byte(text: str) -> tuple[int, int] | None:
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
     fault = cast(UnicodeDecodeError, error)
-    return "".join(chr(0xDC00 + byte) for byte in fault.object[fault.start:fault.end]), fault.end
+    return "".join(chr(0xDC00 + byte) for byte in fault.object[fault.start : fault.end]), fault.end
 
 
 codecs.register_error("dump-mark", _mark)
@@ -111,7 +111,8 @@ def _stated(path: Path, stated: str, sample: bytes, whole: bool) -> str:
         "".encode(name)
     except LookupError:
         raise DumpUnreadable(
-            f"{path.name} is said to be in {stated!r}, which is no encoding: name one, such as utf-8 or gb18030") from None
+            f"{path.name} is said to be in {stated!r}, which is no encoding: name one, such as utf-8 or gb18030"
+        ) from None
     if name in ("utf-16", "utf-32"):
         return _utf16_by_nul(sample) or f"{name}-le"
     if name not in CHINESE:
@@ -136,8 +137,10 @@ def _shown(path: Path, sample: bytes, whole: bool) -> str:
     """UTF-8 where it fits, else GB18030, each also with a few bad bytes; anything else is the last resort."""
     controls = len(sample) - len(sample.translate(None, CONTROLS))
     if controls > CONTROLS_SPARED and controls * 20 > len(sample):
-        raise DumpUnreadable(f"{path.name} holds {controls} control characters in {len(sample)} bytes and is no text: "
-                             "ask for csv or xlsx, or name its format or encoding in the profile")
+        raise DumpUnreadable(
+            f"{path.name} holds {controls} control characters in {len(sample)} bytes and is no text: "
+            "ask for csv or xlsx, or name its format or encoding in the profile"
+        )
     if sample.isascii():
         return "utf-8"
     good, bad = _fit(sample, "utf-8", whole)

@@ -89,7 +89,7 @@ def _add(rows: Rows, row: Row, texts: Sequence[str], first_line: int, *, shape: 
     elif is_blank(cells):
         pass  # No record, whatever its width.
     elif len(cells) != len(shape.columns):
-        rows.refuse(line, "".join(texts[row.start:row.stop]), ragged(line, len(cells), len(shape.columns)))
+        rows.refuse(line, "".join(texts[row.start : row.stop]), ragged(line, len(cells), len(shape.columns)))
     elif suspect:
         rows.check(line, cells, shape.encoding.name)
     else:

@@ -59,8 +59,7 @@ def header_names(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     first: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if name in first:
-            raise DumpUnreadable(
-                f"{path.name} names column {name!r} twice, at {first[name]} and {place}: rename one of them")
+            raise DumpUnreadable(f"{path.name} names column {name!r} twice, at {first[name]} and {place}: rename one of them")
         first[name] = place
     return tuple(names)
 
@@ -70,9 +69,10 @@ def names_by_position(path: Path, layout: Layout, cells: Sequence[str]) -> tuple
     given = layout.columns
     if not given:
         return header_names(path, [""] * len(cells))
-    if len(cells) < len(given) or not is_blank(cells[len(given):]):
+    if len(cells) < len(given) or not is_blank(cells[len(given) :]):
         raise DumpUnreadable(
-            f"{path.name} has {len(cells)} columns in its first row, the profile names {len(given)}: correct the profile")
+            f"{path.name} has {len(cells)} columns in its first row, the profile names {len(given)}: correct the profile"
+        )
     return header_names(path, given)
 
 

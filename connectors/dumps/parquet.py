@@ -66,8 +66,12 @@ class Parquet:
         blank &= reasons.is_null()
         table, lines, reasons = table.filter(~blank), lines.filter(~blank), reasons.filter(~blank)
         refused = [
-            Refusal(place, int(lines[place]), shortened("\t".join(cell or "" for cell in table.row(place))),
-                    f"{reasons[place]} in row {lines[place]}")
+            Refusal(
+                place,
+                int(lines[place]),
+                shortened("\t".join(cell or "" for cell in table.row(place))),
+                f"{reasons[place]} in row {lines[place]}",
+            )
             for place in reasons.is_not_null().arg_true()
         ]
         return Piece(table.filter(reasons.is_null()), lines, refused)
@@ -105,8 +109,11 @@ def _floats(column: pl.Series) -> pl.Series:
     """Polars writes 385.0 and 1e20 where we write 385 and 100000000000000000000."""
     texts = column.cast(pl.String)
     whole = (column == column.floor()) & (column.abs() < WHOLE_LIMIT)
-    texts = texts.to_frame("text").select(
-        pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(pl.col("text"))).to_series()
+    texts = (
+        texts.to_frame("text")
+        .select(pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(pl.col("text")))
+        .to_series()
+    )
     odd = texts.str.contains("[e]", literal=False).fill_null(False)
     return texts.scatter(odd.arg_true(), [number_text(float(text)) for text in texts.filter(odd)]) if odd.any() else texts
 

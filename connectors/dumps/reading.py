@@ -159,8 +159,7 @@ class _Waiting:
         if piece.refused:
             gone = pl.Series([first + refusal.place for refusal in piece.refused], dtype=pl.Int64)
             ordinals = ordinals.filter(~ordinals.is_in(gone.implode()))
-            self._rejected += [
-                RowRejection(first + each.place, each.line, each.text, each.reason) for each in piece.refused]
+            self._rejected += [RowRejection(first + each.place, each.line, each.text, each.reason) for each in piece.refused]
         self._tables.append(piece.table)
         self._ordinals.append(ordinals)
         self.records += len(piece.lines)
@@ -171,6 +170,6 @@ class _Waiting:
         height = int(ordinals.search_sorted(end))
         out = [each for each in self._rejected if each.record < end]
         self._tables, self._ordinals = [table[height:]], [ordinals[height:]]
-        self._rejected = self._rejected[len(out):]
+        self._rejected = self._rejected[len(out) :]
         self._first, self.records = end, self.records - count
         return Chunk(table[:height], ordinals[:height], out)

@@ -6,8 +6,16 @@ from pathlib import Path
 from connectors.dumps.layout import DumpUnreadable
 
 SUFFIXES = {
-    ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".xls": "xls", ".xlsx": "xlsx",
-    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".xls": "xls",
+    ".xlsx": "xlsx",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
 }
 MAGIC = ((b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "xls"), (b"PAR1", "parquet"))
 BINARY = tuple(name for _, name in MAGIC)
@@ -37,8 +45,10 @@ def recognise_format(path: Path, stated: str | None) -> str:
         return _held(path, held, stated)
     _refuse_foreign(path, head)
     if claimed in BINARY:
-        raise DumpUnreadable(f"{path.name} should be {claimed}, but does not begin like one: "
-                             "ask for the dump again, or set its format to csv or tsv if it is text")
+        raise DumpUnreadable(
+            f"{path.name} should be {claimed}, but does not begin like one: "
+            "ask for the dump again, or set its format to csv or tsv if it is text"
+        )
     return claimed or _text_format(head)
 
 

@@ -73,8 +73,10 @@ class Sheet:
             if number in (None, at) and not is_blank(cells):
                 return cells
         where = "any row" if number is None else f"row {number}"
-        raise DumpUnreadable(f"{self._path.name} holds nothing in {where} of sheet {self._sheet.name!r}, where the profile "
-                             "expects it: correct the header in the profile")
+        raise DumpUnreadable(
+            f"{self._path.name} holds nothing in {where} of sheet {self._sheet.name!r}, where the profile "
+            "expects it: correct the header in the profile"
+        )
 
 
 def cell_text(value: Value) -> str:
@@ -116,8 +118,9 @@ def _sheet(path: Path, name: str | None) -> calamine.CalamineSheet:
     if len(filled) == 1:
         return filled[0]
     if not filled:
-        raise DumpUnreadable(f"{path.name} holds nothing in {'any sheet' if name is None else f'sheet {name!r}'}: "
-                             "ask for the dump again")
+        raise DumpUnreadable(
+            f"{path.name} holds nothing in {'any sheet' if name is None else f'sheet {name!r}'}: ask for the dump again"
+        )
     names = ", ".join(repr(sheet.name) for sheet in filled)
     raise DumpUnreadable(f"{path.name} has data in several sheets ({names}): name one of them in the profile")
 
@@ -153,8 +156,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > UNPACKED_LIMIT:
-                raise DumpUnreadable(
-                    f"{path.name} unpacks to {size} bytes, the limit is {UNPACKED_LIMIT}: ask for csv instead")
+                raise DumpUnreadable(f"{path.name} unpacks to {size} bytes, the limit is {UNPACKED_LIMIT}: ask for csv instead")
             if "xl/workbook.xml" not in archive.namelist():
                 raise DumpUnreadable(f"{path.name} is an archive without a workbook: unpack it, or save it as xlsx")
             for entry in archive.infolist():
@@ -176,8 +178,10 @@ def _check_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
             rest = block[-REFERENCE_BYTES:]
     width = max(map(_column_number, columns), default=1)
     if rows * width > AREA_LIMIT:
-        raise DumpUnreadable(f"{path.name} spreads its cells over {rows} rows and {width} columns, "
-                             f"the limit is {AREA_LIMIT} cells: delete the stray ones, or ask for csv")
+        raise DumpUnreadable(
+            f"{path.name} spreads its cells over {rows} rows and {width} columns, "
+            f"the limit is {AREA_LIMIT} cells: delete the stray ones, or ask for csv"
+        )
 
 
 def _column_number(letters: bytes) -> int:
