@@ -15,7 +15,7 @@ demo: .venv/ready
 	@$(BIN)/yrd demo
 
 test: .venv/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

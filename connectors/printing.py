@@ -27,6 +27,11 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in
 talk = Console(stderr=True, highlight=False)
 
 
+def say(sentence: str) -> None:
+    """A sentence on standard output, broken by the terminal alone, so that paths and digests can be copied whole."""
+    out.print(sentence, soft_wrap=True)
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: dates and moments as ISO text, money and identities as text."""
     if is_dataclass(value) and not isinstance(value, type):

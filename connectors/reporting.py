@@ -129,6 +129,8 @@ def value_of(kind: str, path: str, value: object) -> object:
 def _typed(path: str, type_: FieldType, value: Any) -> object:
     if value is None:
         return None
+    if type_.word == "bytes":
+        raise NotAFact(f'"{path}" needs encryption, which this version does not have; leave it out.')
     if type_.word == "records":
         if not isinstance(value, list):
             raise NotAFact(f'"{path}" takes a list of entries, not {value!r}.')

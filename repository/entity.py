@@ -272,7 +272,8 @@ def _put_right(kind: str, segment: Segment, fields: Mapping[str, object]) -> tup
 def _shown(entity: Entity, event: UUID) -> Statement:
     number = next((r["version"] for r in entity.records if str(r["event_id"]) == str(event)), None)
     if number is None:
-        raise NotCorrectable(f"{entity.business_key} has no event {event}; look it up with `yrd history {entity.business_key}`.")
+        look_up = f"yrd query \"FROM change_log('{entity.business_key}')\""
+        raise NotCorrectable(f"{entity.business_key} has no event {event}; look it up with `{look_up}`.")
     showing = next((s.statement for s in entity.timeline if s.statement.version == number), None)
     if showing is None:
         latest = [str(s.statement.state["event_id"]) for s in entity.timeline]

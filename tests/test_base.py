@@ -259,7 +259,7 @@ def test_a_write_ahead_log_cut_at_any_byte_opens_at_a_whole_commit(tmp_path: Pat
     kept, random = wal.read_bytes(), Random(5)
     shutil.copy(file, tmp_path / "kept.duckdb")
     whole = None
-    for cut in [len(kept), 0, *(random.randrange(len(kept)) for _ in range(10))]:
+    for cut in [len(kept), 0, *(random.randrange(len(kept)) for _ in range(6))]:
         shutil.copy(tmp_path / "kept.duckdb", file)
         wal.write_bytes(kept[:cut])
         with home.stores() as stores, opened(home) as base:

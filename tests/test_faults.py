@@ -53,14 +53,9 @@ def digest(tmp_path: Path) -> str:
 
 def test_an_import_on_a_full_disk_records_nothing_and_later_everything(tmp_path: Path, digest: str) -> None:
     home, source, path = region(tmp_path), profile(tmp_path), many(tmp_path, ROWS)
-    failures = 0
-    for limit in (0, 20 * KIB, 200 * KIB, 800 * KIB, 1500 * KIB, 2500 * KIB):
-        if failed_loudly(home, limit, "import", source.path, path, "--publisher", 31, "--as-of", MAY):
-            failures += 1
-            assert recorded(home) == []
-        else:
-            break
-    assert failures >= 4
+    for limit in (0, 200 * KIB, 1000 * KIB):
+        assert failed_loudly(home, limit, "import", source.path, path, "--publisher", 31, "--as-of", MAY)
+        assert recorded(home) == []
     imported(home, source, path)
     assert len([e for e in recorded(home) if e["kind"] == "supply"]) == ROWS
     assert projected(home)["digest"] == digest
@@ -79,7 +74,7 @@ def test_an_import_of_changes_on_a_full_disk_records_nothing(tmp_path: Path) -> 
 def test_a_projection_on_a_full_disk_stops_and_goes_on_with_room(tmp_path: Path, digest: str) -> None:
     home = region(tmp_path, batch_records=500)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))
-    failures = sum(failed_loudly(home, limit, "project") for limit in (0, 100 * KIB, 1000 * KIB, 2000 * KIB, 3000 * KIB))
+    failures = sum(failed_loudly(home, limit, "project") for limit in (0, 1000 * KIB, 2000 * KIB))
     assert failures >= 2
     done = projected(home)
     assert done["digest"] == digest and done["duplicates"] == 0
@@ -89,7 +84,7 @@ def test_a_rebuild_on_a_full_disk_leaves_the_base_as_it_was(tmp_path: Path, dige
     home = region(tmp_path, batch_records=500)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))
     projected(home)
-    assert failed_loudly(home, 1500 * KIB, "rebuild")
+    assert failed_loudly(home, 1000 * KIB, "rebuild")
     assert hub.perform(home, "status")["digest"] == digest
     assert hub.rebuild(home, False, lambda _number: None).switched
 
@@ -116,12 +111,11 @@ def test_two_imports_of_one_publisher_wait_for_each_other(tmp_path: Path) -> Non
     home, source = region(tmp_path), profile(tmp_path)
     path = many(tmp_path, 2000)
     arguments = ("import", source.path, path, "--publisher", 31, "--as-of", MAY, "--json")
-    processes = [begun(home, *arguments) for _ in range(3)]
+    processes = [begun(home, *arguments) for _ in range(2)]
     ended = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], ended
+    assert [process.returncode for process in processes] == [0, 0], ended
     assert sorted(e["event_type"] for e in recorded(home) if e["kind"] == "batch") == [
         "DumpImported",
-        "DumpUnchanged",
         "DumpUnchanged",
     ]
 
@@ -129,7 +123,7 @@ def test_two_imports_of_one_publisher_wait_for_each_other(tmp_path: Path) -> Non
 def test_a_follower_on_a_full_disk_ends_loudly(tmp_path: Path) -> None:
     home = region(tmp_path)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))
-    done = command(home, "project", "--follow", preexec_fn=with_room(1200 * KIB))
+    done = command(home, "project", "--follow", preexec_fn=with_room(1000 * KIB))
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("yrd: ") and "Traceback" not in done.stderr
     with following(home):
         assert hub.perform(home, "status")["quarantined"] == 0

@@ -191,7 +191,7 @@ def test_commands_in_several_processes_are_all_answered(tmp_path: Path) -> None:
     imported(home, profile(tmp_path), many(tmp_path, 50))
     with following(home):
         eventually(lambda: supplies(home) == 50)
-        processes = [begun(home, "query", "SELECT count(*) AS n FROM supply_history", "--format", "csv") for _ in range(6)]
+        processes = [begun(home, "query", "SELECT count(*) AS n FROM supply_history", "--format", "csv") for _ in range(4)]
         for process in processes:
             out, err = process.communicate(timeout=120)
             assert (process.returncode, out) == (0, "n\n50\n"), err

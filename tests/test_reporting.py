@@ -140,6 +140,12 @@ def test_a_person_can_not_be_made_of_a_group_afterwards(tmp_path: Path) -> None:
     assert len(facts(home)) == 1
 
 
+def test_personal_fields_are_refused_and_not_repeated(tmp_path: Path) -> None:
+    line = {"business_key": "甲", "valid_from": "2026-01-01", "personal": "王某"}
+    why = reason(region(tmp_path), line, "service_object")
+    assert why == '"personal" needs encryption, which this version does not have; leave it out.'
+
+
 def test_identity_numbers_in_a_refused_line_are_masked(tmp_path: Path) -> None:
     why = reason(region(tmp_path), homes(status="31999919491231002X"))
     assert "31999919491231002X" not in why
@@ -171,7 +177,7 @@ def test_reports_wait_for_an_import_that_is_recording(tmp_path: Path) -> None:
     thread.start()
     while thread.is_alive():
         answers += reported(home, {"business_key": f"新{len(answers)}", "phone": "1"})
-    thread.join()
+        thread.join(0.05)
     assert {a["result"] for a in answers} == {"new"}
     assert len(facts(home)) == 6000 + len(answers)
 

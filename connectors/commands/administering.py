@@ -13,7 +13,7 @@ from connectors.drafting import draft
 from connectors.dumps import open_dump
 from connectors.home import Home
 from connectors.mapping import mapper
-from connectors.printing import out, print_json, print_table, talk
+from connectors.printing import print_json, print_table, say, talk
 from connectors.profiles import bundled, load
 from connectors.settings import MEANINGS, Settings
 from repository import tokens
@@ -106,7 +106,7 @@ def schemas_check(as_json: JsonOption = False) -> None:
     else:
         for each in found:
             talk.print(str(each), markup=False)
-        out.print(f"{len(NAMES)} schemas, {sum(len(versions(name)) for name in NAMES)} versions: {len(found) or 'no'} problems.")
+        say(f"{len(NAMES)} schemas, {sum(len(versions(name)) for name in NAMES)} versions: {len(found) or 'no'} problems.")
     if found:
         raise typer.Exit(1)
 
@@ -115,7 +115,7 @@ def schemas_check(as_json: JsonOption = False) -> None:
 def key_create(home: HomeOption = DEFAULT_HOME) -> None:
     """Make the regional key, once for the region; it is never printed."""
     made = tokens.create(keys.key_file(Home(home)))
-    out.print(f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`.")
+    say(f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`.")
 
 
 PassphraseOption = Annotated[
@@ -131,7 +131,7 @@ def key_export(
     if file.exists():
         raise ValueError(f"{file} exists already; name another file.")
     file.write_text(tokens.export(keys.key_file(Home(home)), passphrase), "utf-8")
-    out.print(f"Wrote {file}; send the passphrase another way.")
+    say(f"Wrote {file}; send the passphrase another way.")
 
 
 @key.command("import")
@@ -140,18 +140,21 @@ def key_import(
 ) -> None:
     """Take over the regional key from another publisher."""
     made = tokens.import_(file.read_text("utf-8"), passphrase, keys.key_file(Home(home)))
-    out.print(f"Took over key {made.key_id}.")
+    say(f"Took over key {made.key_id}.")
 
 
 def settings(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List all settings with value, default and meaning."""
     current = Home(home).settings if (home / "yrd.toml").exists() else Settings()
-    rows = [(f.name, getattr(current, f.name), f.default, f"YRD_{f.name.upper()}", MEANINGS[f.name]) for f in fields(Settings)]
+    rows = [(f.name, getattr(current, f.name), f.default, MEANINGS[f.name]) for f in fields(Settings)]
     if as_json:
         print_json({name: value for name, value, *_ in rows})
     else:
-        shown = [(n, _listed(v), _listed(d), e, m) for n, v, d, e, m in rows]
-        print_table("", ("setting", "value", "default", "environment", "meaning"), shown)
+        print_table("", ("setting", "value", "default", "meaning"), [(n, _listed(v), _listed(d), m) for n, v, d, m in rows])
+        say(
+            "poll_interval_ms is read from YRD_POLL_INTERVAL_MS, else from the home's yrd.toml, else holds its default; "
+            "so are all."
+        )
 
 
 def _listed(value: object) -> object:

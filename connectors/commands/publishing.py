@@ -25,7 +25,7 @@ from connectors.commands.options import (
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
 from connectors.keys import tokeniser
-from connectors.printing import out, print_json, print_table, progress_bar, talk
+from connectors.printing import print_json, print_table, progress_bar, say, talk
 from connectors.profiles import load
 from connectors.reporting import correct_fact, link, report_lines, retract_fact, shown_event
 from repository import text
@@ -48,7 +48,7 @@ def init(
     if as_json:
         print_json({"home": made.folder, "publishers": made.settings.publishers, "synthetic": synthetic})
     else:
-        out.print(f"{made.folder} is the home of {', '.join(made.settings.publishers)}. Import a dump with `yrd import`.")
+        say(f"{made.folder} is the home of {', '.join(made.settings.publishers)}. Import a dump with `yrd import`.")
 
 
 def import_(
@@ -88,16 +88,12 @@ def _import_result(done: Imported) -> dict[str, Any]:
 
 def _print_import(done: Imported) -> None:
     c = done.counts
-    out.print(
-        f"[bold]{done.profile.name}[/bold] for publisher {done.publisher} ({done.profile.kind}, source {done.profile.source})"
-    )
-    out.print(
-        f"  rows   {c.rows_read:,} read: {c.rows_mapped:,} mapped, {c.rows_rejected:,} rejected, {c.rows_skipped:,} skipped"
-    )
+    say(f"[bold]{done.profile.name}[/bold] for publisher {done.publisher} ({done.profile.kind}, source {done.profile.source})")
+    say(f"  rows   {c.rows_read:,} read: {c.rows_mapped:,} mapped, {c.rows_rejected:,} rejected, {c.rows_skipped:,} skipped")
     facts = f"{c.facts_new:,} new, {c.facts_changed:,} changed, {c.facts_unchanged:,} unchanged, {c.facts_duplicate:,} duplicate"
-    out.print(f"  facts  {facts}, {c.facts_rejected:,} rejected; {done.flagged:,} with a doubt; {c.closed:,} closed")
+    say(f"  facts  {facts}, {c.facts_rejected:,} rejected; {done.flagged:,} with a doubt; {c.closed:,} closed")
     types = ", ".join(f"{name} {number:,}" for name, number in c.events_by_type.most_common())
-    out.print(f"  events {c.events:,}{f': {types}' if types else ', a heartbeat says so'}")
+    say(f"  events {c.events:,}{f': {types}' if types else ', a heartbeat says so'}")
     for each in done.rejected[:SHOWN_REJECTIONS]:
         talk.print(f"  line {each.line}: {each.column or 'row'} {each.value!r}: {each.reason}", markup=False)
     if len(done.rejected) > SHOWN_REJECTIONS:
@@ -122,7 +118,7 @@ def rejections_(
         "", ("file", "line", "column", "value", "reason"), [(r.file_name, r.line, r.column, r.value, r.reason) for r in found]
     )
     if not found:
-        out.print("No rejections.")
+        say("No rejections.")
 
 
 def heartbeat(
@@ -142,7 +138,7 @@ def heartbeat(
     if as_json:
         print_json({"publisher": publisher, "source": source, "batch_id": batch.id})
     else:
-        out.print(f"{source} of publisher {publisher} is alive and has nothing new.")
+        say(f"{source} of publisher {publisher} is alive and has nothing new.")
 
 
 def report(
@@ -237,7 +233,7 @@ def _put_right(
             [(e["event_type"], e["valid_from"], e["valid_to"], ", ".join(e["changed"])) for e in events],
         )
     else:
-        out.print("That is what is known already; nothing was recorded.")
+        say("That is what is known already; nothing was recorded.")
 
 
 def _event(given: str | None) -> UUID | None:

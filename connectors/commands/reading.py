@@ -8,7 +8,7 @@ import typer
 from connectors import hub
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption
 from connectors.home import Home
-from connectors.printing import out, print_json, print_result, print_table, progress_bar, talk
+from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
 
 quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be applied.")
 gaps = typer.Typer(no_args_is_help=True, help="Missing versions.")
@@ -28,8 +28,8 @@ def project(
     if as_json:
         print_json(done)
     else:
-        out.print(f"{done['events']:,} events applied, {done['duplicates']:,} repeated, {done['quarantined']:,} quarantined.")
-        out.print(f"content digest: {done['digest']}")
+        say(f"{done['events']:,} events applied, {done['duplicates']:,} repeated, {done['quarantined']:,} quarantined.")
+        say(f"content digest: {done['digest']}")
 
 
 def rebuild(
@@ -43,8 +43,8 @@ def rebuild(
     if as_json:
         print_json(done)
     else:
-        out.print(f"{done.events:,} events replayed into {done.file}.")
-        out.print(f"old digest: {done.old_digest or 'none, the old file could not be read'}\nnew digest: {done.new_digest}")
+        say(f"{done.events:,} events replayed into {done.file}.")
+        say(f"old digest: {done.old_digest or 'none, the old file could not be read'}\nnew digest: {done.new_digest}")
     if not done.switched:
         talk.print("The contents differ; the old file stays current. Look into both, then `yrd rebuild --accept`.")
         raise typer.Exit(1)
@@ -72,7 +72,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
     print_table("Logs", ("topic", "partition", "end", "checkpoint", "lag"), [list(p.values()) for p in partitions])
     names = ("service_objects", "supplies", "standards", "quarantined", "gaps", "duplicates")
     print_table("Base", names, [[found[name] for name in names]])
-    out.print(f"content digest: {found['digest']}")
+    say(f"content digest: {found['digest']}")
 
 
 @quarantine.command("list")
@@ -90,7 +90,7 @@ def quarantine_retry(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = Fals
     if as_json:
         print_json(done)
     else:
-        out.print(f"{done['events']:,} applied, {done['quarantined']:,} still held.")
+        say(f"{done['events']:,} applied, {done['quarantined']:,} still held.")
 
 
 @quarantine.command("skip")
@@ -105,7 +105,7 @@ def quarantine_skip(
     if as_json:
         print_json(done)
     else:
-        out.print(f"Record {number} is skipped: {reason}")
+        say(f"Record {number} is skipped: {reason}")
 
 
 @gaps.command("list")
@@ -127,4 +127,4 @@ def gaps_skip(
     if as_json:
         print_json(done)
     else:
-        out.print(f"Version {version} of {entity} is not waited for: {reason}")
+        say(f"Version {version} of {entity} is not waited for: {reason}")
