@@ -112,10 +112,18 @@ def schemas_check(as_json: JsonOption = False) -> None:
 
 
 @key.command("create")
-def key_create(home: HomeOption = DEFAULT_HOME) -> None:
+def key_create(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Make the regional key, once for the region; it is never printed."""
     made = tokens.create(keys.key_file(Home(home)))
-    say(f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`.")
+    told = f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`."
+    _tell(as_json, told, key_id=made.key_id)
+
+
+def _tell(as_json: bool, sentence: str, **fields: object) -> None:
+    if as_json:
+        print_json(fields)
+    else:
+        say(sentence)
 
 
 PassphraseOption = Annotated[
@@ -125,22 +133,28 @@ PassphraseOption = Annotated[
 
 @key.command("export")
 def key_export(
-    file: Annotated[Path, typer.Argument(help="File to write.")], passphrase: PassphraseOption, home: HomeOption = DEFAULT_HOME
+    file: Annotated[Path, typer.Argument(help="File to write.")],
+    passphrase: PassphraseOption,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the key, wrapped under a passphrase, for another publisher."""
     if file.exists():
         raise ValueError(f"{file} exists already; name another file.")
     file.write_text(tokens.export(keys.key_file(Home(home)), passphrase), "utf-8")
-    say(f"Wrote {file}; send the passphrase another way.")
+    _tell(as_json, f"Wrote {file}; send the passphrase another way.", file=file)
 
 
 @key.command("import")
 def key_import(
-    file: Annotated[Path, typer.Argument(help="A wrapped key.")], passphrase: PassphraseOption, home: HomeOption = DEFAULT_HOME
+    file: Annotated[Path, typer.Argument(help="A wrapped key.")],
+    passphrase: PassphraseOption,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Take over the regional key from another publisher."""
     made = tokens.import_(file.read_text("utf-8"), passphrase, keys.key_file(Home(home)))
-    say(f"Took over key {made.key_id}.")
+    _tell(as_json, f"Took over key {made.key_id}.", key_id=made.key_id)
 
 
 def settings(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:

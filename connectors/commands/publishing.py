@@ -147,6 +147,7 @@ def report(
     file: Annotated[Path | None, typer.Argument(help="JSON lines, one fact a line; - or nothing: standard input.")] = None,
     source: SourceOption = "live",
     home: HomeOption = DEFAULT_HOME,
+    _json: JsonOption = True,
 ) -> None:
     """Report facts as they happen: JSON lines in, one JSON result line each out."""
     _check_kind(kind)
