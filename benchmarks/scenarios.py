@@ -183,7 +183,7 @@ def long_history(folder: Path, size: int) -> Said:
             connection.execute(f"INSERT INTO {table} {other} FROM {table} LIMIT {min(rows, size - rows)}")
         rows = connection.execute("SELECT count(*) FROM supply_history").fetchall()[0][0]
     connection.execute("CHECKPOINT")
-    grouped = "SELECT division_code[1:4], count(*), sum(list_sum(list_transform(offers, lambda o: o.capacity))) FROM"
+    grouped = "SELECT division_code[1:4], category, count(*), count(DISTINCT publisher) FROM"
     return {
         "rows": rows,
         "current_ms": _best_ms(connection, f"{grouped} supply_current GROUP BY ALL"),

@@ -9,7 +9,8 @@ The steps, in the order in which they run under the publisher's lock:
    complete dump, and the batch record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -120,8 +121,7 @@ def import_dump(
 
 
 def _stage(work: _Import, map_chunk: Callable[[Any], Mapped]) -> None:
-    for chunk in work.dump.chunks():
-        mapped = map_chunk(chunk)
+    for mapped in _ahead(map(map_chunk, work.dump.chunks())):
         work.staging.add(mapped.facts)
         counts = work.counts
         counts.rows_read += mapped.rows_read
@@ -137,6 +137,15 @@ def _stage(work: _Import, map_chunk: Callable[[Any], Mapped]) -> None:
     if work.staging.torn():
         for chunk in work.dump.chunks():
             work.staging.add_torn(map_chunk(chunk).facts)
+
+
+def _ahead(chunks: Iterator[Mapped]) -> Iterator[Mapped]:
+    """The chunks, each read and mapped in another thread while the one before is compared."""
+    with ThreadPoolExecutor(1, thread_name_prefix="mapping-ahead") as reader:
+        coming = reader.submit(next, chunks, None)
+        while (mapped := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield mapped
 
 
 def _compare(work: _Import) -> None:
@@ -255,7 +264,7 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
 
 def _entity(work: _Import, key: str) -> Entity:
     """The entity that a key means, with what this import has recorded of a renamed one."""
-    return work.renamed.get(key) or work.store.entity(work.profile.kind, key)
+    return work.renamed.get(key) or work.store.entity(work.profile.kind, key, look=False)
 
 
 def _rename(work: _Import, buffer: _Buffer, recording: Recording, row: dict[str, Any]) -> None:

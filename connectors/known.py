@@ -14,6 +14,7 @@ import duckdb
 from connectors.home import Home
 from projections import tables
 from projections.projector import Projector
+from projections.reading_ahead import read_ahead
 from repository.application import Publisher
 from repository.log import EmbeddedLog, LogChanged
 
@@ -43,9 +44,9 @@ def known(home: Home, store: Publisher) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def catch_up(home: Home, connection: duckdb.DuckDBPyConnection, store: Publisher) -> None:
     """Apply what the store has recorded since."""
-    projector, log = Projector(connection, {store.code}), EmbeddedLog([store])
-    while records := log.read(projector.checkpoints(), home.settings.batch_records):
-        projector.apply(records, datetime.now(UTC))
+    projector = Projector(connection, {store.code})
+    for batch in read_ahead(projector, EmbeddedLog([store]), home.settings.batch_records):
+        projector.apply_prepared(batch, datetime.now(UTC))
 
 
 def connect(home: Home, path: Path) -> duckdb.DuckDBPyConnection:

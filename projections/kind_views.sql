@@ -15,21 +15,24 @@ WHERE known_at IS NULL
   AND (t.valid_from IS NULL OR t.valid_from <= valid_at::DATE)
   AND (t.valid_to IS NULL OR t.valid_to > valid_at::DATE)
 UNION ALL
-SELECT *
-FROM (
-    SELECT *
-    FROM {kind}_history AS h
-    WHERE h.operation <> 'retract'
-      AND h.received_at <= known_at::TIMESTAMPTZ
-      AND (h.valid_from IS NULL OR h.valid_from <= valid_at::DATE)
-      AND (h.valid_to IS NULL OR h.valid_to > valid_at::DATE)
+SELECT h.*
+FROM {kind}_history AS h
+SEMI JOIN (
+    -- Only three narrow columns are read to find the winners; the wide rows are fetched for these alone.
+    SELECT entity_id, max(version) AS version
+    FROM {kind}_history AS c
+    WHERE known_at IS NOT NULL
+      AND c.operation <> 'retract'
+      AND c.received_at <= known_at::TIMESTAMPTZ
+      AND (c.valid_from IS NULL OR c.valid_from <= valid_at::DATE)
+      AND (c.valid_to IS NULL OR c.valid_to > valid_at::DATE)
       AND NOT EXISTS (
           SELECT 1
           FROM {kind}_history AS a
-          WHERE a.entity_id = h.entity_id
-            AND a.corrects_event_id = h.event_id
+          WHERE a.entity_id = c.entity_id
+            AND a.corrects_event_id = c.event_id
             AND a.received_at <= known_at::TIMESTAMPTZ
       )
-    QUALIFY row_number() OVER (PARTITION BY h.entity_id ORDER BY h.version DESC) = 1
-)
+    GROUP BY entity_id
+) AS w ON h.entity_id = w.entity_id AND h.version = w.version
 WHERE known_at IS NOT NULL;

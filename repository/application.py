@@ -105,9 +105,13 @@ class Publisher(Application[UUID]):
 
     # -- entities --
 
-    def entity(self, kind: str, business_key: str) -> Entity:
-        """The entity a key means now: the one renamed to it, merged into, or first reported under it."""
-        self._catch_up_keys()
+    def entity(self, kind: str, business_key: str, look: bool = True) -> Entity:
+        """The entity a key means now: the one renamed to it, merged into, or first reported under it.
+
+        `look` False: keys as they were when last looked at, for one who holds the publisher's lock and has looked.
+        """
+        if look:
+            self._catch_up_keys()
         first = entity_id(self.code, kind, business_key)
         identity = self._last(self._renamed.get((kind, business_key), first))
         return self.by_id(identity) or Entity.unknown(kind, self.code, business_key)
