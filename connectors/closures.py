@@ -13,8 +13,8 @@ from uuid import UUID
 import duckdb
 
 from connectors.profiles import Profile
-from projections.tables import TIMELINE_KINDS
 from repository.entity import RULES
+from schemas.contracts import FACT_KINDS
 
 
 class TooManyClosures(ValueError):
@@ -40,7 +40,7 @@ def closures(
 
     Raises TooManyClosures above `max_closures` (share of what the source listed; default: the profile's).
     """
-    if profile.completeness != "complete" or as_of is None or profile.kind not in TIMELINE_KINDS:
+    if profile.completeness != "complete" or as_of is None or profile.kind not in FACT_KINDS:
         return []
     if profile.kind == "service_object" or None in rejected_keys or _older(connection, profile, as_of):
         return []

@@ -18,6 +18,7 @@ from connectors.dumps import Layout
 from connectors.profile_cells import Alternatives, alternatives, field_target, one_cell
 from connectors.toml_tables import ProfileError, Table, did_you_mean
 from repository import text
+from schemas.contracts import FACT_KINDS
 
 __all__ = [
     "KeyPart",
@@ -33,7 +34,6 @@ __all__ = [
     "parse",
 ]
 
-KINDS: Final = ("service_object", "supply", "standard")
 BUNDLED: Final = Path(__file__).resolve().parent / "bundled"
 ENVELOPE_TARGETS: Final = {
     "doc_no": Target("doc_no", "string"),
@@ -192,7 +192,7 @@ def parse(content: str, path: Path) -> Profile:
         top = Table(path.name, "", tomllib.loads(content))
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(path.name, "file", None, f"is not TOML: {error}.") from None
-    kind = top.choice("kind", KINDS)
+    kind = top.choice("kind", FACT_KINDS)
     nulls = tuple(text.normalise(each) for each in top.texts("nulls"))
     person = _person(top)
     unpivot = tuple(_unpivot(table, kind, nulls) for table in top.tables("unpivot"))

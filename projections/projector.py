@@ -18,6 +18,7 @@ from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
 from repository.identity import NAMESPACE, event_hash
 from repository.log import Checkpoint, Log, LogChanged, Partition, Record
+from schemas.contracts import FACT_KINDS
 
 RESOLVE = (tables.FOLDER / "resolve.sql").read_text("utf-8")
 
@@ -205,7 +206,7 @@ class Projector:
         if not frame.height:
             return
         self._insert(f"{kind}_history", kind, frame)
-        if kind not in tables.TIMELINE_KINDS:
+        if kind not in FACT_KINDS:
             return
         alone = pl.col("entity_id").is_in(seen).not_() & (pl.len().over("entity_id") == 1) & (pl.col("operation") != "retract")
         lone = frame.filter(alone)
@@ -350,7 +351,7 @@ CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64)
 def content_digest(connection: duckdb.DuckDBPyConnection) -> str:
     """SHA-256 over count and total of every kind's events: equal for equal content, however it arrived."""
     parts = []
-    for kind in tables.digest_kinds():
+    for kind in FACT_KINDS:
         row = connection.execute(tables.digest_sql(kind)).fetchall()[0]
         parts.append(f"{kind} {row[0]} {row[1]}")
     return sha256("\n".join(parts).encode()).hexdigest()

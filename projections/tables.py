@@ -7,12 +7,11 @@ import duckdb
 
 from projections.questions import load_catalogue
 from projections.reference import load_divisions
-from schemas.contracts import KINDS, FieldType, fields
+from schemas.contracts import FACT_KINDS, KINDS, FieldType, fields
 
 FOLDER = Path(__file__).resolve().parent
 LAYOUT = 1
 """Number of this table layout. A base of another layout is rebuilt from the log, never migrated."""
-TIMELINE_KINDS = tuple(kind for kind in KINDS if kind != "batch")
 PLACE = {
     "topic": "VARCHAR",
     "partition": "INTEGER",
@@ -60,11 +59,11 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for kind in KINDS:
         listing = ", ".join(f'"{n}" {t}' for n, t in columns(kind).items())
         connection.execute(f"CREATE TABLE {kind}_history ({listing})")
-        if kind in TIMELINE_KINDS:
+        if kind in FACT_KINDS:
             connection.execute(f"CREATE TABLE {kind}_timeline ({listing})")
     connection.execute((FOLDER / "tables.sql").read_text("utf-8"))
     connection.execute("INSERT INTO layout VALUES (?)", [LAYOUT])
-    for kind in TIMELINE_KINDS:
+    for kind in FACT_KINDS:
         connection.execute((FOLDER / "kind_views.sql").read_text("utf-8").replace("{kind}", kind))
     connection.execute((FOLDER / "views.sql").read_text("utf-8"))
 
@@ -89,8 +88,3 @@ def _digest_cell(kind: str, name: str) -> str:
         # A person's business key is the pseudonym, which erasure removes; the digest must outlive that.
         return "business_key := CASE WHEN subject_type = 'person' THEN NULL ELSE business_key END"
     return f'"{name}" := "{name}"'
-
-
-def digest_kinds() -> tuple[str, ...]:
-    """Kinds that the content digest covers: batches are about imports, not about the world."""
-    return TIMELINE_KINDS

@@ -16,7 +16,9 @@ import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, fingerprint, to_parsing_canonical_form
 from fastavro.types import Schema
 
-KINDS: Final = ("service_object", "supply", "standard", "batch")
+FACT_KINDS: Final = ("service_object", "supply", "standard")
+"""Kinds of facts: they say something of the world, have a timeline and make up the content digest."""
+KINDS: Final = (*FACT_KINDS, "batch")
 PERSONAL: Final = "service_object_personal"
 """The record inside the encrypted field `personal`: no kind of event, but evolved by the same rules."""
 NAMES: Final = (*KINDS, PERSONAL)
