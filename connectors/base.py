@@ -22,13 +22,16 @@ import duckdb
 from connectors.home import Home
 from connectors.known import connect
 from connectors.publications import Publications
+from connectors.pulse import Pulse
 from projections import tables
 from projections.guard import harden
 from projections.projector import Applied, Projector, content_digest
 from projections.reading_ahead import read_ahead
-from repository.log import Log, Partition
+from repository.log import Log, LogUnavailable, Partition
 
 Progress = Callable[[int], None]
+RETRY_S = 1.0
+"""Before a log that does not answer is asked again."""
 Decisions = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 """What people decided: skipped records of the quarantine, and gaps that are not waited for."""
 
@@ -63,6 +66,7 @@ class Base:
         self.file = current(home) or next_file(home, self.publications)
         self.connection = self._open(self.file)
         self.projector = Projector(self.connection, home.settings.publishers)
+        self.pulse: Pulse | None = None
         self._switch = threading.Lock()
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._ended = threading.Event()
@@ -124,18 +128,39 @@ class Base:
             self.answer()
         return total
 
-    def follow(self, log: Log, stop: threading.Event) -> None:
-        """Apply what comes until `stop` is set. Raises LogChanged."""
-        self.projector.recognise(log)
-        pause = self.home.settings.poll_interval_ms / 1000
+    def follow(self, log: Log, stop: threading.Event, pulse: Pulse) -> None:
+        """Apply what comes until `stop` is set, also after a log that did not answer for a while. Raises LogChanged."""
+        recognised = False
         while not stop.is_set():
-            records = log.read(self.projector.checkpoints(), self.home.settings.batch_records)
-            if records:
-                self.projector.apply(records, datetime.now(UTC))
-                self._publish()
+            try:
+                if not recognised:
+                    self.projector.recognise(log)
+                    recognised = True
+                self._apply(log, pulse, stop)
+            except LogUnavailable as error:
+                pulse.hindered(str(error))
+                self.answer()
+                stop.wait(RETRY_S)
+
+    def _apply(self, log: Log, pulse: Pulse, stop: threading.Event) -> None:
+        """Apply what the log has now, and wait a moment for what comes next."""
+        wait_s = self.home.settings.poll_interval_ms / 1000
+        for batch in read_ahead(self.projector, log, self.home.settings.batch_records, wait_s=wait_s):
+            applied = self.projector.apply_prepared(batch, datetime.now(UTC))
+            self._publish()
+            pulse.moved(applied.events)
+            self._measure(log, pulse)
             self.answer()
-            if not records:
-                stop.wait(pause)
+            if stop.is_set():
+                return
+        self._measure(log, pulse)
+        self.answer()
+
+    def _measure(self, log: Log, pulse: Pulse) -> None:
+        """About once a second, compare the log's ends with where the base is."""
+        if pulse.due():
+            checkpoints, ends = self.projector.checkpoints(), log.ends()
+            pulse.measured(ends, {p: checkpoints[p].next_offset if p in checkpoints else log.first_offset for p in ends})
 
     # -- requests of other threads --
 

@@ -8,13 +8,15 @@ import typer
 from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
-from connectors.commands import administering, demo, publishing, reading
+from connectors.commands import administering, broker, demo, publishing, reading
 from connectors.home import Busy
+from connectors.kafka.connecting import KafkaRefused
+from connectors.kafka.registry import SchemaRefused
 from connectors.known import KnownLost
 from connectors.reads import ReadRefused
 from connectors.reads_server import SocketTaken
 from repository.application import StoreChanged
-from repository.log import LogChanged
+from repository.log import LogChanged, LogUnavailable
 
 app = typer.Typer(
     name="yrd",
@@ -33,6 +35,7 @@ for name, command in (
     ("retract", publishing.retract),
     ("link", publishing.link_),
     ("rejections", publishing.rejections_),
+    ("relay", broker.relay),
     ("project", reading.project),
     ("query", reading.query),
     ("status", reading.status),
@@ -45,6 +48,7 @@ for name, group in (
     ("gaps", reading.gaps),
     ("profiles", administering.profiles),
     ("schemas", administering.schemas),
+    ("kafka", broker.kafka),
     ("key", administering.key),
 ):
     app.add_typer(group, name=name)
@@ -57,6 +61,9 @@ FAILURES = (
     BaseDamaged,
     KnownLost,
     LogChanged,
+    LogUnavailable,
+    KafkaRefused,
+    SchemaRefused,
     ReadRefused,
     SocketTaken,
     StoreChanged,

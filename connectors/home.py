@@ -66,9 +66,9 @@ class Home:
     # -- opening --
 
     @contextmanager
-    def store(self, code: str) -> Iterator[Publisher]:
-        """The event store of a publisher, closed at the end."""
-        publisher = Publisher(self.member(code), self._store_environment(code))
+    def store(self, code: str, wait_s: int | None = None) -> Iterator[Publisher]:
+        """The event store of a publisher, closed at the end; `wait_s`: how long to wait for who writes (default: lock_wait_s)."""
+        publisher = Publisher(self.member(code), self._store_environment(code, wait_s))
         try:
             yield publisher
         finally:
@@ -89,10 +89,10 @@ class Home:
     def store_file(self, code: str) -> Path:
         return self.folder / "stores" / f"{code}.sqlite"
 
-    def _store_environment(self, code: str) -> dict[str, str]:
+    def _store_environment(self, code: str, wait_s: int | None = None) -> dict[str, str]:
         if not self.settings.store_url:
             # An import holds the store's write lock for as long as it records; other writers wait for it.
-            wait = {"SQLITE_LOCK_TIMEOUT": str(self.settings.lock_wait_s)}
+            wait = {"SQLITE_LOCK_TIMEOUT": str(self.settings.lock_wait_s if wait_s is None else wait_s)}
             return {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(self.store_file(code))} | wait
         url = urlsplit(self.settings.store_url)
         return {

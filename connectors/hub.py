@@ -9,14 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from connectors import metrics
 from connectors.base import Base, BaseDamaged, Progress, Rebuilt, opened, replace_damaged
 from connectors.home import Home
+from connectors.logs import opened_log
+from connectors.pulse import Pulse, Tell
 from connectors.reads import Limits, NoServer, ReadRefused, query_connection
 from connectors.reads_client import call, query
 from connectors.reads_server import Operation, ReadServer
+from connectors.status import status
 from projections.projector import content_digest
 from projections.questions import macros
-from repository.log import EmbeddedLog
+from repository.log import Log
 
 Result = dict[str, object]
 OWNER = "base"
@@ -33,9 +37,9 @@ def read(home: Home, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
         try:
             return query(_socket(home), sql, parameters)
         except ReadRefused:
-            if _serving(home):
+            if serving(home):
                 raise
-        with home.lock(OWNER, "a query", lambda: _serving(home)) as held:
+        with home.lock(OWNER, "a query", lambda: serving(home)) as held:
             if held:
                 with opened(home) as base:
                     return query_connection(base.connection, sql, parameters, limits(home), macros=macros())
@@ -52,10 +56,10 @@ def perform(home: Home, operation: str, **arguments: Any) -> Result:
     while True:
         with suppress(NoServer):
             return call(_socket(home), operation, **arguments)
-        with home.lock(OWNER, operation, lambda: _serving(home)) as held:
+        with home.lock(OWNER, operation, lambda: serving(home)) as held:
             if held:
-                with home.stores() as stores, opened(home) as base, _served(home, base, EmbeddedLog(stores)):
-                    return OPERATIONS[operation](base, EmbeddedLog(stores), arguments)
+                with opened_log(home) as log, opened(home) as base, _served(home, base, log):
+                    return OPERATIONS[operation](base, log, arguments)
 
 
 def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
@@ -64,8 +68,7 @@ def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
         return Rebuilt(**call(_socket(home), "rebuild", accept=accept))  # type: ignore[arg-type]
     except NoServer:
         pass
-    with home.lock(OWNER, "rebuilding"), home.stores() as stores:
-        log = EmbeddedLog(stores)
+    with home.lock(OWNER, "rebuilding"), opened_log(home) as log:
         try:
             with opened(home) as base, _served(home, base, log):
                 return base.rebuild(log, accept, progress)
@@ -73,13 +76,17 @@ def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
             return replace_damaged(home, log, progress)
 
 
-def follow(home: Home, started: Callable[[], None], stop: threading.Event) -> None:
-    """Own the base and apply what comes until `stop`. Raises Busy at once when another process owns it."""
-    with home.lock(OWNER, "yrd project --follow", wait_s=1), home.stores(new_too=True) as stores, opened(home) as base:
-        log = EmbeddedLog(stores)
-        with _served(home, base, log):
+def follow(home: Home, started: Callable[[], None], stop: threading.Event, tell: Tell = lambda _sentence: None) -> None:
+    """Own the base and apply what comes until `stop`. Raises Busy at once when another process owns it.
+
+    `tell` is given a sentence when something is in the way, such as brokers that don't answer, and when it no longer is.
+    """
+    pulse = Pulse(tell, home.settings.stalled_after_s)
+    with home.lock(OWNER, "yrd project --follow", wait_s=1), opened_log(home, new_too=True) as log, opened(home) as base:
+        base.pulse = pulse
+        with _served(home, base, log), metrics.served(home.settings, lambda: metrics.of_projector(pulse)):
             started()
-            base.follow(log, stop)
+            base.follow(log, stop, pulse)
 
 
 def stopping_at_signals() -> threading.Event:
@@ -91,7 +98,7 @@ def stopping_at_signals() -> threading.Event:
 
 
 @contextmanager
-def _served(home: Home, base: Base, log: EmbeddedLog) -> Iterator[None]:
+def _served(home: Home, base: Base, log: Log) -> Iterator[None]:
     """The base served to readers while this process owns it."""
     wait_s = home.settings.lock_wait_s * 60.0
 
@@ -121,7 +128,8 @@ def _socket(home: Home) -> Any:
     return home.folder / "hub.sock"
 
 
-def _serving(home: Home) -> bool:
+def serving(home: Home) -> bool:
+    """Whether a process owns the base and answers."""
     if not _socket(home).exists():
         return False
     try:
@@ -135,43 +143,23 @@ def _serving(home: Home) -> bool:
 # -- operations ----------------------------------------------------------------------------------------------------
 
 
-def _project(base: Base, log: EmbeddedLog, _: Result) -> Result:
+def _project(base: Base, log: Log, _: Result) -> Result:
     return asdict(base.project(log)) | {"digest": content_digest(base.connection)}
 
 
-def _rebuild(base: Base, log: EmbeddedLog, arguments: Result) -> Result:
+def _rebuild(base: Base, log: Log, arguments: Result) -> Result:
     return asdict(base.rebuild(log, bool(arguments.get("accept"))))
 
 
-def _status(base: Base, log: EmbeddedLog, _: Result) -> Result:
-    checkpoints, ends = base.projector.checkpoints(), log.ends()
-    partitions = [
-        {
-            "topic": t,
-            "partition": p,
-            "end": end,
-            "checkpoint": (c := checkpoints.get((t, p))) and c.next_offset,
-            "lag": end - (c.next_offset if c else 1),
-        }
-        for (t, p), end in sorted(ends.items())
-    ]
-    counts = {
-        "quarantined": "SELECT count(*) FROM quarantine WHERE state = 'held'",
-        "gaps": "SELECT count(*) FROM gaps",
-        "duplicates": "SELECT coalesce(sum(records), 0)::BIGINT FROM duplicates",
-        "service_objects": "SELECT count(DISTINCT entity_id) FROM service_object_timeline",
-        "supplies": "SELECT count(DISTINCT entity_id) FROM supply_timeline",
-        "standards": "SELECT count(DISTINCT entity_id) FROM standard_timeline",
-    }
-    found = {name: base.connection.execute(sql).fetchall()[0][0] for name, sql in counts.items()}
-    return {"file": base.file.name, "partitions": partitions, **found, "digest": content_digest(base.connection)}
+def _status(base: Base, log: Log, _: Result) -> Result:
+    return status(base, log)
 
 
-def _retry(base: Base, _: EmbeddedLog, __: Result) -> Result:
-    return asdict(base.projector.retry())
+def _retry(base: Base, log: Log, __: Result) -> Result:
+    return asdict(base.projector.retry(log.restore))
 
 
-def _skip(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
+def _skip(base: Base, _: Log, arguments: Result) -> Result:
     number, note = arguments["number"], arguments["reason"]
     changed = base.connection.execute(
         "UPDATE quarantine SET state = 'skipped', note = ? WHERE quarantine_no = ? AND state = 'held' RETURNING 1", [note, number]
@@ -181,7 +169,7 @@ def _skip(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
     return {"skipped": number}
 
 
-def _skip_gap(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
+def _skip_gap(base: Base, _: Log, arguments: Result) -> Result:
     given = [arguments["entity"], arguments["version"], arguments["reason"]]
     changed = base.connection.execute(
         "INSERT INTO skipped_gaps SELECT entity_id, version, $3 FROM gaps "
@@ -193,7 +181,7 @@ def _skip_gap(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
     return {"skipped": arguments["entity"], "version": arguments["version"]}
 
 
-OPERATIONS: dict[str, Callable[[Base, EmbeddedLog, Result], Result]] = {
+OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
     "project": _project,
     "rebuild": _rebuild,
     "status": _status,

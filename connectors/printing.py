@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ talk = Console(stderr=True, highlight=False)
 def say(sentence: str) -> None:
     """A sentence on standard output, broken by the terminal alone, so that paths and digests can be copied whole."""
     out.print(sentence, soft_wrap=True)
+
+
+def tell(sentence: str) -> None:
+    """A sentence on standard error, with the moment: what a process that goes on for days has to say."""
+    talk.print(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {sentence}", soft_wrap=True, markup=False)
+
+
+def ago(seconds: float | None) -> str:
+    """A time that has passed, in its largest unit; nothing for None."""
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{max(0.0, seconds):.0f} s ago"
 
 
 def plain(value: Any) -> Any:

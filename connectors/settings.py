@@ -33,7 +33,34 @@ MEANINGS = {
     "read_row_limit": "Most rows one query may return.",
     "readers": "Queries that may run at once; further ones wait.",
     "reader_wait_s": "How long a further query waits for its turn.",
+    "log": "Where the projector's records come from: embedded (the stores of this home) or kafka.",
+    "kafka_bootstrap": "Brokers to ask first, host:port, separated by commas.",
+    "kafka_security": "SASL_SSL, SSL, SASL_PLAINTEXT or PLAINTEXT; the last two for a broker on this machine only.",
+    "kafka_mechanism": "SASL mechanism: SCRAM-SHA-512 or SCRAM-SHA-256.",
+    "kafka_username": "SASL user; a publisher's is publisher-<code>, the hub's is hub.",
+    "kafka_password_file": "File with the SASL password and nothing else.",
+    "kafka_ca_file": "File with the certificates (PEM) that vouch for the brokers; empty: the system's.",
+    "kafka_client": "Client that reads the topics: kafka-python, or librdkafka where that extra is installed.",
+    "kafka_partitions": "Partitions of each topic; may be raised later, never lowered.",
+    "kafka_replication": "Copies that the brokers keep of each topic.",
+    "kafka_compression": "Compression of what a relay sends: none, gzip, or lz4, snappy, zstd where installed.",
+    "kafka_headers": "Headers of each record: short (ce_id, ce_type, position) or cloudevents (all of CloudEvents 1.0).",
+    "kafka_wait_s": "How long a command waits for brokers or registry that do not answer; followers go on waiting.",
+    "kafka_discovery_s": "How often a following projector looks for new topics and partitions.",
+    "schema_registry_url": "Confluent-compatible registry of schema numbers; empty: the numbers in schemas/ids.lock.",
+    "stalled_after_s": "After how long without progress a follower with records before it says so.",
+    "metrics_port": "Port on which followers serve Prometheus metrics; none where it is not set.",
+    "metrics_address": "Address on which they serve them.",
 }
+CHOICES = {
+    "log": ("embedded", "kafka"),
+    "kafka_security": ("SASL_SSL", "SSL", "SASL_PLAINTEXT", "PLAINTEXT"),
+    "kafka_mechanism": ("SCRAM-SHA-512", "SCRAM-SHA-256"),
+    "kafka_client": ("kafka-python", "librdkafka"),
+    "kafka_compression": ("none", "gzip", "lz4", "snappy", "zstd"),
+    "kafka_headers": ("short", "cloudevents"),
+}
+"""Settings that take one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +80,24 @@ class Settings:
     read_row_limit: int = 1_000_000
     readers: int = 16
     reader_wait_s: int = 30
+    log: str = "embedded"
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security: str = "SASL_SSL"
+    kafka_mechanism: str = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password_file: str = ""
+    kafka_ca_file: str = ""
+    kafka_client: str = "kafka-python"
+    kafka_partitions: int = 3
+    kafka_replication: int = 3
+    kafka_compression: str = "none"
+    kafka_headers: str = "short"
+    kafka_wait_s: int = 30
+    kafka_discovery_s: int = 5
+    schema_registry_url: str = ""
+    stalled_after_s: int = 60
+    metrics_port: int = 0
+    metrics_address: str = "127.0.0.1"
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -84,6 +129,13 @@ def _value(name: str, default: Any, value: Any) -> Any:
         return int(value)
     if not isinstance(value, str):
         raise SettingError(f'The setting {name} is "{value}"; it takes a text.')
+    return choice(name, value)
+
+
+def choice(name: str, value: str) -> str:
+    """A text, where the setting takes only some words one of them. Raises SettingError."""
+    if value not in CHOICES.get(name, (value,)):
+        raise SettingError(f'The setting {name} is "{value}"; it takes {", ".join(CHOICES[name])}.')
     return value
 
 

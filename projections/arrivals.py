@@ -35,8 +35,10 @@ class Arrivals:
 
 def arrivals(records: Sequence[Record], members: Collection[str] | None) -> Arrivals:
     """Decode and check records. `members` are the publishers whose topics count; None: any."""
-    decoded = decode_batch([record.value for record in records])
-    batch = Arrivals(records, refused=[Refused(*each) for each in decoded.refused])
+    # What the log itself could not give whole is not decoded; its reason stands for the decoder's.
+    decoded = decode_batch([b"" if record.problem else record.value for record in records])
+    refused = [Refused(row, records[row].problem or reason) for row, reason in decoded.refused]
+    batch = Arrivals(records, refused=refused)
     for kind, frame in decoded.frames.items():
         placed = _placed(frame, records)
         refused = _refusals(kind, placed, members)
@@ -61,7 +63,7 @@ def _never_back(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
 def _placed(frame: pl.DataFrame, records: Sequence[Record]) -> pl.DataFrame:
     """The frame with the columns of the log: topic, partition, position, received_at, event_hash, and the record's key."""
     chosen = records if frame.height == len(records) else [records[row] for row in frame[ROW]]
-    topics, partitions, _, positions, keys, _, values, received = zip(*chosen, strict=True)
+    topics, partitions, _, positions, keys, _, values, received, _ = zip(*chosen, strict=True)
     placed = frame.with_columns(
         _column("topic", topics, pl.String),
         _column("partition", partitions, pl.Int32),

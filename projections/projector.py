@@ -5,7 +5,7 @@ batching and any interleaving of partitions end in the same content. What can't 
 bytes and holds nothing up.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,8 +16,8 @@ import polars as pl
 from projections import tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
-from repository.identity import NAMESPACE, event_hash
-from repository.log import Checkpoint, Log, LogChanged, Partition, Record
+from repository.identity import NAMESPACE
+from repository.log import Checkpoint, Log, LogChanged, Partition, Record, body_hash
 from schemas.contracts import FACT_KINDS
 
 RESOLVE = (tables.FOLDER / "resolve.sql").read_text("utf-8")
@@ -70,25 +70,33 @@ class Projector:
     def __init__(self, connection: duckdb.DuckDBPyConnection, members: Collection[str] | None = None) -> None:
         self.connection = connection
         self.members = members
+        self.log_ids: Mapping[str, str] = {}
 
     def checkpoints(self) -> dict[Partition, Checkpoint]:
         """How far each partition was applied, as the base says."""
         rows = self.connection.execute(
-            "SELECT topic, partition, next_offset, last_position, last_event_hash FROM checkpoints"
+            "SELECT topic, partition, next_offset, last_position, last_body_hash, log_id FROM checkpoints"
         ).fetchall()
         return {(topic, partition): Checkpoint(*rest) for topic, partition, *rest in rows}
 
     def recognise(self, log: Log) -> None:
         """Read the last applied record of each partition again. Raises LogChanged where it is gone or another."""
+        identities = log.identities()
         for partition, checkpoint in self.checkpoints().items():
-            record = log.last_read(partition, checkpoint)
             topic, number = partition
+            if checkpoint.log_id and topic in identities and identities[topic] != checkpoint.log_id:
+                raise LogChanged(
+                    f"{topic} was deleted and made anew after the base had applied offset {checkpoint.next_offset - 1} of it. "
+                    "Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
+                )
+            record = log.last_read(partition, checkpoint)
             if record is None:
                 raise LogChanged(
                     f"{topic} partition {number} no longer has offset {checkpoint.next_offset - 1}, which the base has applied; "
-                    "the log was replaced or cut. Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
+                    "the log was replaced or cut, or the setting log names another one now. Restore it, or rebuild the base "
+                    "from the log as it is with `yrd rebuild`."
                 )
-            if event_hash(record.value) != checkpoint.last_event_hash or record.position != checkpoint.last_position:
+            if body_hash(record.value) != checkpoint.last_body_hash or record.position != checkpoint.last_position:
                 raise LogChanged(
                     f"{topic} partition {number} has another record at offset {checkpoint.next_offset - 1} than the one applied; "
                     "the log was replaced or altered. Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
@@ -235,15 +243,18 @@ class Projector:
 
     # -- again --
 
-    def retry(self) -> Applied:
-        """Try the held records of the quarantine again, after what was wrong has been put right; one by one."""
+    def retry(self, restored: Callable[[Record], Record] = lambda record: record) -> Applied:
+        """Try the held records of the quarantine again, after what was wrong has been put right; one by one.
+
+        `restored` gives a record in stored form that its log could not give so before.
+        """
         rows = self.connection.execute(
             "SELECT quarantine_no, topic, partition, log_offset, position, entity_id, event_type, value, "
             "epoch_us(received_at) FROM quarantine WHERE state = 'held' ORDER BY quarantine_no"
         ).fetchall()
         total = Applied()
         for number, *record in rows:
-            total += self._retry_one(number, Record(*record))
+            total += self._retry_one(number, restored(Record(*record)))
         return total
 
     def _retry_one(self, number: int, record: Record) -> Applied:
@@ -294,8 +305,11 @@ class Projector:
     def _checkpoint(self, records: Sequence[Record], received: Mapping[Partition, int], committed_at: datetime) -> None:
         # A record that is delivered again late does not take the checkpoint back.
         last = {(record.topic, record.partition): record for record in sorted(records, key=lambda r: r.offset)}
-        rows = [(r.topic, r.partition, r.offset + 1, r.position, event_hash(r.value), received.get(p)) for p, r in last.items()]
-        names = ("topic", "partition", "next_offset", "last_position", "last_event_hash", "received_us")
+        rows = [
+            (r.topic, r.partition, r.offset + 1, r.position, body_hash(r.value), received.get(p), self.log_ids.get(r.topic, ""))
+            for p, r in last.items()
+        ]
+        names = ("topic", "partition", "next_offset", "last_position", "last_body_hash", "received_us", "log_id")
         table = pl.DataFrame(rows, schema=dict(zip(names, CHECKPOINT_TYPES, strict=True)), orient="row")
         self.connection.register("reached", table.to_arrow())
         # One statement per table, never row by row: 40 rows by executemany cost more than the whole batch.
@@ -304,8 +318,8 @@ class Projector:
             "WHERE c.topic = r.topic AND c.partition = r.partition AND c.next_offset <= r.next_offset"
         )
         self.connection.execute(
-            "INSERT INTO checkpoints SELECT topic, partition, next_offset, last_position, NULL, last_event_hash, "
-            "make_timestamptz(received_us) FROM reached ANTI JOIN checkpoints USING (topic, partition)"
+            "INSERT INTO checkpoints SELECT topic, partition, next_offset, last_position, last_body_hash, "
+            "make_timestamptz(received_us), log_id FROM reached ANTI JOIN checkpoints USING (topic, partition)"
         )
         self.connection.unregister("reached")
         self.connection.execute(
@@ -345,7 +359,7 @@ QUARANTINED = {
     "received_us": pl.Int64,
     "reason": pl.String,
 }
-CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64)
+CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64, pl.String)
 
 
 def content_digest(connection: duckdb.DuckDBPyConnection) -> str:

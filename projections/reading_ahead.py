@@ -5,21 +5,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from projections.arrivals import Arrivals
 from projections.projector import Projector
-from repository.identity import event_hash
-from repository.log import Checkpoint, Log, Partition, Record
+from repository.log import Checkpoint, Log, Partition, Record, body_hash
 
 
-def read_ahead(projector: Projector, log: Log, limit: int, until: Mapping[Partition, int] | None = None) -> Iterator[Arrivals]:
+def read_ahead(
+    projector: Projector, log: Log, limit: int, until: Mapping[Partition, int] | None = None, wait_s: float = 0
+) -> Iterator[Arrivals]:
     """Prepared batches from the projector's checkpoints to the log's end, or up to the offsets `until`.
 
-    Each is given while the next is read and decoded in another thread; the caller applies it before asking on.
+    Each is given while the next is read and decoded in another thread; the caller applies it before asking on. At the log's
+    end it waits `wait_s` for more. Raises what the log raises.
     """
     reached = projector.checkpoints()
+    projector.log_ids = log.identities()
     with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as reader:
-        coming: Future[Arrivals] = reader.submit(_next, projector, log, limit, reached, until)
+        coming: Future[Arrivals] = reader.submit(_next, projector, log, limit, reached, until, wait_s)
         while (batch := coming.result()).records:
             reached = reached | _after(batch.records)
-            coming = reader.submit(_next, projector, log, limit, reached, until)
+            coming = reader.submit(_next, projector, log, limit, reached, until, wait_s)
             yield batch
 
 
@@ -29,8 +32,9 @@ def _next(
     limit: int,
     reached: Mapping[Partition, Checkpoint],
     until: Mapping[Partition, int] | None,
+    wait_s: float,
 ) -> Arrivals:
-    records = log.read(reached, limit)
+    records = log.read(reached, limit, wait_s)
     if until is not None:
         records = [r for r in records if r.offset < until.get((r.topic, r.partition), 0)]
     return projector.prepare(records)
@@ -38,4 +42,4 @@ def _next(
 
 def _after(records: Sequence[Record]) -> dict[Partition, Checkpoint]:
     last = {(record.topic, record.partition): record for record in records}
-    return {p: Checkpoint(r.offset + 1, r.position, event_hash(r.value)) for p, r in last.items()}
+    return {p: Checkpoint(r.offset + 1, r.position, body_hash(r.value)) for p, r in last.items()}

@@ -9,9 +9,9 @@ CREATE TABLE checkpoints (
     partition INTEGER,
     next_offset BIGINT,
     last_position BIGINT,
-    last_event_id UUID,
-    last_event_hash BIGINT,
-    last_received_at TIMESTAMPTZ
+    last_body_hash BIGINT,
+    last_received_at TIMESTAMPTZ,
+    log_id VARCHAR
 );
 
 -- One row per commit of the projector: the positions it had reached. Noted besides in a file that outlives a rebuild.

@@ -22,13 +22,13 @@ FROM service_object_current;
 -- Versions that later ones show must exist and that have not arrived; those skipped with a reason are not waited for.
 CREATE VIEW gaps AS
 WITH arrived AS (
-    SELECT 'service_object' AS kind, publisher, entity_id, version, received_at FROM service_object_history
+    SELECT 'service_object' AS kind, publisher, entity_id, version, received_at, topic, partition FROM service_object_history
     UNION ALL
-    SELECT 'supply', publisher, entity_id, version, received_at FROM supply_history
+    SELECT 'supply', publisher, entity_id, version, received_at, topic, partition FROM supply_history
     UNION ALL
-    SELECT 'standard', publisher, entity_id, version, received_at FROM standard_history
+    SELECT 'standard', publisher, entity_id, version, received_at, topic, partition FROM standard_history
     UNION ALL
-    SELECT 'batch', publisher, entity_id, version, received_at FROM batch_history
+    SELECT 'batch', publisher, entity_id, version, received_at, topic, partition FROM batch_history
 ), incomplete AS (
     SELECT kind, entity_id, max(received_at) AS last_received_at
     FROM arrived
@@ -40,7 +40,7 @@ WITH arrived AS (
     JOIN incomplete USING (kind, entity_id)
 ), missing AS (
     -- Of each gap the first thousand: a version of two thousand million must not fill the memory.
-    SELECT kind, publisher, entity_id, last_received_at, unnest(range(previous + 1, least(version::BIGINT, previous + 1001)))::INTEGER AS version
+    SELECT kind, publisher, entity_id, topic, partition, last_received_at, unnest(range(previous + 1, least(version::BIGINT, previous + 1001)))::INTEGER AS version
     FROM neighbours
     WHERE version > previous + 1
 )

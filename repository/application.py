@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Mapper, Notification, StoredEvent
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    Mapper,
+    Notification,
+    OperationalError,
+    StoredEvent,
+    Tracking,
+    TrackingRecorder,
+)
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 from repository.encoding import Record, decode_own, encode
@@ -185,6 +194,32 @@ class Publisher(Application[UUID]):
     def notifications(self, after: int, limit: int) -> Sequence[Notification]:
         """Up to `limit` stored events with a position above `after`, in order of position."""
         return self.recorder.select_notifications(after + 1, limit)
+
+    def newest_position(self) -> int:
+        """Position of the newest event; 0 where there is none."""
+        return self.recorder.max_notification_id() or 0
+
+
+class Tracked:
+    """How far the events of a store were handed on to somewhere: one row of the library's tracking table per name."""
+
+    def __init__(self, store: Publisher, name: str) -> None:
+        self.name = name
+        self._recorder: TrackingRecorder = store.factory.tracking_recorder()
+
+    @property
+    def position(self) -> int:
+        """The highest position with everything before it handed on; 0 where nothing was."""
+        return self._recorder.max_tracking_id(self.name) or 0
+
+    def advance(self, position: int) -> bool:
+        """Record a higher position. False where a higher one is recorded already, or the store is held by a writer now."""
+        try:
+            self._recorder.insert_tracking(Tracking(self.name, position))
+        except (IntegrityError, OperationalError):
+            # An import holds the store while it records; what is not noted now is noted with the next acknowledgement.
+            return False
+        return True
 
 
 def _moves(recorder: ApplicationRecorder, after: int, until: int) -> list[bytes]:

@@ -124,6 +124,11 @@ def writer_of(data: bytes) -> Contract:
     return known
 
 
+def event_id_of(stored: bytes) -> bytes:
+    """The event's identity as its 36 letters, read off without decoding: it is the first field of every contract."""
+    return stored[HEADER_BYTES + 1 : HEADER_BYTES + 37]
+
+
 def fingerprint(data: bytes) -> bytes:
     """The schema fingerprint in the header; raises NotAnEvent where there is no header or the event is oversized."""
     if len(data) > EVENT_LIMIT_BYTES:

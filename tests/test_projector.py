@@ -237,14 +237,25 @@ class Kept:
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = {(r.topic, r.partition, r.offset): r for r in records}
 
+    first_offset = 1
+
     def last_read(self, partition: Partition, checkpoint: Checkpoint) -> Record | None:
         return self.records.get((*partition, checkpoint.next_offset - 1))
 
-    def read(self, after: object, limit: int) -> list[Record]:
+    def read(self, after: object, limit: int, wait_s: float = 0) -> list[Record]:
         return list(self.records.values())
 
     def ends(self) -> dict[Partition, int]:
         return {}
+
+    def identities(self) -> dict[str, str]:
+        return {}
+
+    def restore(self, record: Record) -> Record:
+        return record
+
+    def unlisted(self) -> list[str]:
+        return []
 
 
 def test_the_log_that_was_applied_is_recognised(projector: Projector) -> None:

@@ -18,6 +18,7 @@ from connectors.profiles import bundled, load
 from connectors.settings import MEANINGS, Settings
 from repository import tokens
 from repository.identifiers import identity
+from schemas import ids
 from schemas.compatibility import problems
 from schemas.contracts import NAMES, versions
 
@@ -100,15 +101,28 @@ def profiles_draft(
 @schemas.command("check")
 def schemas_check(as_json: JsonOption = False) -> None:
     """Check every contract against every earlier version and against what may not be in it."""
-    found = problems()
+    found = [*map(str, problems()), *ids.unlocked()]
     if as_json:
-        print_json({"problems": [str(each) for each in found]})
+        print_json({"problems": found})
     else:
         for each in found:
-            talk.print(str(each), markup=False)
+            talk.print(each, markup=False)
         say(f"{len(NAMES)} schemas, {sum(len(versions(name)) for name in NAMES)} versions: {len(found) or 'no'} problems.")
     if found:
         raise typer.Exit(1)
+
+
+@schemas.command("lock")
+def schemas_lock(as_json: JsonOption = False) -> None:
+    """Number new versions of the contracts, for topics without a schema registry; numbers given before are kept."""
+    found = problems()
+    if found:
+        raise ValueError(f"{found[0]} What may not be published gets no number.")
+    new = ids.lock()
+    if as_json:
+        print_json(new)
+    else:
+        say("".join(f"{line.kind} version {line.version} is number {line.id}.\n" for line in new) or "Nothing new to number.")
 
 
 @key.command("create")

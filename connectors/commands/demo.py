@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,13 +17,16 @@ from typing import Annotated, Any
 import typer
 
 from connectors import hub
+from connectors.commands import demo_kafka
 from connectors.commands import demo_questions as asked
+from connectors.commands.options import LogOption
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
 from connectors.keys import tokeniser
 from connectors.printing import out, print_table
 from connectors.profiles import load
 from connectors.reporting import correct_fact, shown_event
+from connectors.settings import choice
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MARK = "made-by-yrd-demo"
@@ -74,15 +78,17 @@ def demo(
     home: Annotated[Path, typer.Option("--home", help="Folder to make; an earlier demonstration there is replaced.")] = Path(
         "var/demo"
     ),
+    log: LogOption = None,
 ) -> None:
     """Show on invented data how dumps become events, and events answers across provinces."""
     if not EXAMPLES.is_dir():
         raise ValueError(f"The dumps of the demonstration are not at {EXAMPLES}; run it from a copy of the project's repository.")
-    made = _fresh(home)
+    made = _fresh(home, log)
     out.print(f"Four provinces and the regional office, in {home}. All homes and persons are invented.")
-    for step in STEPS:
-        step(made)
-    out.print(f"\ncontent digest: {_project(made)['digest']}", soft_wrap=True)
+    with demo_kafka.running(made) if made.settings.log == "kafka" else nullcontext():
+        for step in STEPS:
+            step(made)
+        out.print(f"\ncontent digest: {_project(made)['digest']}", soft_wrap=True)
     out.print("\n[bold]What to try next[/bold]")
     for command in next_commands(home):
         out.print(f"  {command}", soft_wrap=True, markup=False)
@@ -127,13 +133,20 @@ def _quoted(word: str) -> str:
 # -- the home ------------------------------------------------------------------------------------------------------
 
 
-def _fresh(folder: Path) -> Home:
-    """A new synthetic home. Raises ValueError where the folder holds anything but an earlier demonstration."""
+def _fresh(folder: Path, log: str | None) -> Home:
+    """A new synthetic home, reading from `log` where one is named.
+
+    Raises ValueError where the folder holds anything but an earlier demonstration.
+    """
     if folder.exists() and any(folder.iterdir()):
         _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text("The demonstration made this folder, and replaces it when it runs again.\n", "utf-8")
-    home = Home.create(folder, tuple(NAMES), synthetic=True)
+    Home.create(folder, tuple(NAMES), synthetic=True)
+    if log is not None:
+        with (folder / "yrd.toml").open("a", encoding="utf-8") as settings:
+            settings.write(f'log = "{choice("log", log)}"\n')
+    home = Home(folder)
     if home.settings.store_url or not home.settings.synthetic:
         raise ValueError(
             "The demonstration needs a synthetic home with stores of its own; unset YRD_STORE_URL and YRD_SYNTHETIC."
@@ -270,10 +283,14 @@ def _import(home: Home, deliveries: tuple[Delivery, ...]) -> list[Imported]:
 
 
 def _project(home: Home) -> hub.Result:
+    if home.settings.log == "kafka":
+        demo_kafka.wait_for_relays(home)
     done = hub.perform(home, "project")
-    if done["quarantined"]:
-        held = f"{done['quarantined']} records could not be applied, so the rest would be wrong"
-        raise ValueError(f"{held}; see `yrd quarantine list --home {home.folder}`.")
+    held = hub.read(home, "SELECT count(*) FROM quarantine WHERE state = 'held'").column(0).to_pylist()[0]
+    if held:
+        raise ValueError(
+            f"{held} records could not be applied, so the rest would be wrong; see `yrd quarantine list --home {home.folder}`."
+        )
     return done
 
 

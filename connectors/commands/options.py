@@ -1,11 +1,14 @@
 """Options that commands share."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from connectors.home import Home
+from connectors.settings import choice
 from repository import text
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar="YRD_HOME", help="Folder of the region.", show_default=True)]
@@ -14,7 +17,16 @@ PublisherOption = Annotated[str, typer.Option("--publisher", help="Code of the p
 SourceOption = Annotated[str, typer.Option("--source", help="Name of the reporting system.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 OperatorOption = Annotated[str | None, typer.Option("--operator", help="Account or role that reports; never a citizen's name.")]
+LogOption = Annotated[str | None, typer.Option("--log", help="embedded or kafka; default: the setting log.", show_default=False)]
 DEFAULT_HOME = Path("var")
+
+
+def reading_from(home: Path, log: str | None) -> Home:
+    """The home, reading from the log that an option names instead of the setting."""
+    opened = Home(home)
+    if log is not None:
+        opened.settings = replace(opened.settings, log=choice("log", log))
+    return opened
 
 
 def day(value: str | None) -> date | None:

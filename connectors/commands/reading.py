@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from connectors import hub
-from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption
+from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, LogOption, ReasonOption, reading_from
 from connectors.home import Home
-from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
+from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
 
 quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be applied.")
 gaps = typer.Typer(no_args_is_help=True, help="Missing versions.")
@@ -16,13 +16,14 @@ gaps = typer.Typer(no_args_is_help=True, help="Missing versions.")
 
 def project(
     follow: Annotated[bool, typer.Option("--follow", help="Go on as events come, and answer readers, until stopped.")] = False,
+    log: LogOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the base up to date with the publishers' logs."""
-    opened = Home(home)
+    opened = reading_from(home, log)
     if follow:
-        hub.follow(opened, lambda: talk.print("Following; end with Ctrl-C."), hub.stopping_at_signals())
+        hub.follow(opened, lambda: talk.print("Following; end with Ctrl-C."), hub.stopping_at_signals(), tell)
         return
     done = hub.perform(opened, "project")
     if as_json:
@@ -34,12 +35,13 @@ def project(
 
 def rebuild(
     accept: Annotated[bool, typer.Option("--accept", help="Make the new file current even if its content differs.")] = False,
+    log: LogOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Make the base anew from the logs, compare, and switch."""
     with progress_bar("Rebuilding") as progress:
-        done = hub.rebuild(Home(home), accept, lambda number: progress("events", number))
+        done = hub.rebuild(reading_from(home, log), accept, lambda number: progress("events", number))
     if as_json:
         print_json(done)
     else:
@@ -61,18 +63,32 @@ def query(
     print_result(hub.read(Home(home), sql), "json" if as_json else form, output)
 
 
-def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def status(log: LogOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Show how far the base is behind the logs, and what waits for somebody."""
-    found = hub.perform(Home(home), "status")
+    found = hub.perform(reading_from(home, log), "status")
     if as_json:
         print_json(found)
         return
     partitions = found["partitions"]
     assert isinstance(partitions, list)
-    print_table("Logs", ("topic", "partition", "end", "checkpoint", "lag"), [list(p.values()) for p in partitions])
+    columns = ("topic", "partition", "end", "checkpoint", "lag", "newest", "quarantined", "gaps")
+    filled = [p for p in partitions if p["end"] > (p["lag"] if p["checkpoint"] is None else 0) or p["lag"]]
+    print_table("Logs", columns, [[*list(p.values())[:5], ago(p["newest_s"]), p["quarantined"], p["gaps"]] for p in filled])
+    if len(filled) < len(partitions):
+        say(f"{len(partitions) - len(filled)} further partitions are empty.")
     names = ("service_objects", "supplies", "standards", "quarantined", "gaps", "duplicates")
     print_table("Base", names, [[found[name] for name in names]])
+    _print_doubts(found)
     say(f"content digest: {found['digest']}")
+
+
+def _print_doubts(found: hub.Result) -> None:
+    """What a status has to say besides figures: a follower that does not move, topics that nobody listed."""
+    follower, unlisted = found["follower"], found["unlisted_topics"]
+    if isinstance(follower, dict) and follower["trouble"]:
+        say(f"The follower has not moved since {follower['moved_at']}: {follower['trouble']}")
+    if isinstance(unlisted, list) and unlisted:
+        say(f"Not read, since they are of no listed member or of no known kind: {', '.join(unlisted)}.")
 
 
 @quarantine.command("list")

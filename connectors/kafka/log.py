@@ -1,0 +1,265 @@
+"""Kafka as the projector's log: the topics of listed members, read from where the base says, in stored form.
+
+It keeps no place of its own. Whatever a broker or a group remembers, the offsets in the base's checkpoints decide; where
+the topics no longer have what comes next, or are not the topics that were read, it halts with a sentence and skips nothing.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+from functools import partial
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.protocol.consumer import IsolationLevel
+
+from connectors.kafka import names
+from connectors.kafka.connecting import connection, sentences, unavailable
+from connectors.kafka.framing import Arrived, restore, restored
+from connectors.kafka.reading import OutOfRange, Reader, reader
+from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema_numbers
+from connectors.kafka.topics import Topic, described
+from connectors.settings import Settings
+from repository.columns import MARKER
+from repository.log import Checkpoint, LogChanged, Partition, Record
+
+POLL_S = 0.05
+ENDS_AGE_S = 1.0
+"""How old the known ends of the partitions may be before silence makes the log ask for them again."""
+REREAD_S = 10
+"""How long one record that is there may take to be read again."""
+
+
+class KafkaLog:
+    """The topics of `members` at the brokers of the settings. Connects at first use; threads take turns."""
+
+    first_offset = 0
+
+    def __init__(self, settings: Settings, members: Collection[str]) -> None:
+        self.settings, self.members = settings, frozenset(members)
+        self._lock = threading.RLock()
+        self._numbers: SchemaNumbers = schema_numbers(settings.schema_registry_url)
+        self._reader: Reader | None = None
+        self._admin: KafkaAdminClient | None = None
+        self._topics: dict[str, Topic] = {}
+        self._identities: dict[str, str] = {}
+        self._unlisted: list[str] = []
+        self._looked_at = self._ends_at = float("-inf")
+        self._ends: dict[Partition, int] = {}
+        self._places: dict[Partition, int] = {}
+        """Next offset of each partition that is read, as given out."""
+        self._held: list[Arrived] = []
+        """Records given by the client that can't be restored before the registry answers; they stop their partition only."""
+
+    def close(self) -> None:
+        """End the connections."""
+        with self._lock:
+            for each in (self._reader, self._admin):
+                if each is not None:
+                    each.close()
+            self._reader = self._admin = None
+
+    # -- what the projector needs --
+
+    def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
+        """See `repository.log.Log.read`."""
+        with self._lock:
+            self._look()
+            client = self._placed(after)
+            arrived = self._polled(client, limit, wait_s)
+            records = self._restored(arrived)
+            for record in records:
+                self._places[record.topic, record.partition] = record.offset + 1
+            return records
+
+    def last_read(self, partition: Partition, checkpoint: Checkpoint) -> Record | None:
+        """The record just before the checkpoint, read again; None where the topic no longer has it."""
+        with self._lock:
+            self._look()
+            offset = checkpoint.next_offset - 1
+            begin, end = self._range(partition)
+            if not begin <= offset < end:
+                return None
+            client = self._connected()
+            self._places = {}
+            client.place({partition: offset})
+            deadline = time.monotonic() + REREAD_S
+            while time.monotonic() < deadline:
+                found = [each for each in client.poll(POLL_S, 1) if each[:2] == partition]
+                if found:
+                    return restore(found[0], self._numbers.contract_of) if found[0].offset == offset else None
+            raise unavailable(self.settings, f"offset {offset} of {partition[0]} partition {partition[1]} did not come")
+
+    def ends(self) -> dict[Partition, int]:
+        """Offset one past the newest committed record, per partition."""
+        with self._lock:
+            self._look()
+            self._ends, self._ends_at = self._offsets(OffsetSpec.LATEST), time.monotonic()
+            # What a transaction leaves at the end of a partition is no record: whoever has read past it is not behind.
+            return {p: self._behind(p, end) for p, end in self._ends.items()}
+
+    def identities(self) -> Mapping[str, str]:
+        """Topic -> its identity at the brokers; goes on changing as topics appear."""
+        with self._lock:
+            self._look()
+            return self._identities
+
+    def restore(self, record: Record) -> Record:
+        """A record of the quarantine in stored form, where its number can be looked up now."""
+        if record.value[:2] == MARKER:
+            return record
+        with self._lock:
+            value, problem = restored(record.value, self._numbers.contract_of)
+            return record._replace(value=value, problem=problem)
+
+    def unlisted(self) -> list[str]:
+        """Topics named like a publisher's that are not read."""
+        with self._lock:
+            self._look()
+            return list(self._unlisted)
+
+    # -- topics and partitions --
+
+    def _look(self) -> None:
+        """Look for topics and partitions, every kafka_discovery_s. Raises LogChanged where a topic is another than before."""
+        if time.monotonic() < self._looked_at + self.settings.kafka_discovery_s:
+            return
+        with sentences(self.settings):
+            found = described(self._administrating())
+        ours = {name: topic for name, topic in found.items() if names.listed(name, self.members)}
+        for name, before in self._topics.items():
+            if name not in ours or ours[name].identity != before.identity:
+                raise LogChanged(
+                    f"{name} was deleted{' and made anew' if name in ours else ''} while it was read. Restore it, or rebuild "
+                    "the base from the log as it is with `yrd rebuild`."
+                )
+        self._topics = ours
+        self._identities.update({name: topic.identity for name, topic in ours.items()})
+        self._unlisted = sorted(name for name in found if name.startswith("yrd.") and name not in ours)
+        self._looked_at = time.monotonic()
+
+    def _partitions(self) -> list[Partition]:
+        return [(topic.name, number) for topic in self._topics.values() for number in range(topic.partitions)]
+
+    def _placed(self, after: Mapping[Partition, Checkpoint]) -> Reader:
+        """The client, reading every partition from behind its checkpoint. Raises LogChanged where the beginning is gone."""
+        client = self._connected()
+        wanted = {p: after[p].next_offset if p in after else 0 for p in self._partitions()}
+        if wanted.keys() != self._places.keys():
+            self._refuse_cut(wanted)
+            self._places, self._held = wanted, []
+            client.place(wanted)
+            return client
+        for partition, offset in wanted.items():
+            if self._places[partition] != offset:
+                self._places[partition] = offset
+                self._held = [each for each in self._held if each[:2] != partition]
+                client.seek(partition, offset)
+        return client
+
+    def _refuse_cut(self, wanted: Mapping[Partition, int]) -> None:
+        begins, ends = self._offsets(OffsetSpec.EARLIEST), self._offsets(OffsetSpec.LATEST)
+        for partition, offset in wanted.items():
+            begin, end = begins.get(partition, 0), ends.get(partition, offset)
+            if offset < begin:
+                raise LogChanged(
+                    f"History is missing: {partition[0]} partition {partition[1]} begins at offset {begin} and offset {offset} "
+                    "comes next. Restore the topic, or have the publisher send its log again with `yrd relay --from-position 1`."
+                )
+            if offset > end:
+                raise LogChanged(
+                    f"{partition[0]} partition {partition[1]} ends at offset {end} and offset {offset} comes next; the topic was "
+                    "cut or made anew. Restore it, or rebuild the base from the log as it is with `yrd rebuild`."
+                )
+
+    # -- records --
+
+    def _polled(self, client: Reader, limit: int, wait_s: float) -> list[Arrived]:
+        """Records up to the limit, or what there is; nothing only at the end of the log, or after `wait_s` without news."""
+        arrived, self._held = self._held, []
+        quiet_since = time.monotonic()
+        while True:
+            try:
+                some = client.poll(POLL_S if not arrived else 0, limit - len(arrived)) if len(arrived) < limit else []
+            except OutOfRange as error:
+                self._refuse_cut(self._places)
+                raise LogChanged(f"A topic no longer has what comes next ({error}); look at `yrd status`.") from error
+            arrived += some
+            if some and len(arrived) < limit:
+                continue
+            if arrived or (wait_s and time.monotonic() > quiet_since + wait_s and not self._asks_again()):
+                return arrived
+            if not wait_s and self._drained(client):
+                return arrived
+            if time.monotonic() > quiet_since + max(wait_s, self.settings.kafka_wait_s):
+                raise unavailable(self.settings, "records before the end of the topics do not come")
+            self._look()
+
+    def _asks_again(self) -> bool:
+        """Ask for the ends when they are old: brokers that do not answer are noticed by that, since fetching is silent then."""
+        if time.monotonic() > self._ends_at + ENDS_AGE_S:
+            self.ends()
+        return False
+
+    def _drained(self, client: Reader) -> bool:
+        """Whether everything up to the newest committed record was given out."""
+        self.ends()
+        positions = client.positions()
+        return all(positions.get(partition, 0) >= end for partition, end in self._ends.items())
+
+    def _restored(self, arrived: list[Arrived]) -> list[Record]:
+        """Records in stored form. Those whose schema number waits for the registry hold up their own partition alone."""
+        records: list[Record] = []
+        waiting: set[Partition] = set()
+        trouble: RegistryUnavailable | None = None
+        contract_of = self._numbers.contract_of
+        for each in arrived:
+            if each[:2] in waiting:
+                self._held.append(each)
+                continue
+            try:
+                records.append(restore(each, contract_of))
+            except RegistryUnavailable as error:
+                trouble = error
+                waiting.add((each.topic, each.partition))
+                self._held.append(each)
+        if trouble is not None and not records:
+            raise trouble
+        return records
+
+    # -- brokers --
+
+    def _connected(self) -> Reader:
+        if self._reader is None:
+            self._reader = reader(self.settings)
+            self._places = {}
+        return self._reader
+
+    def _administrating(self) -> KafkaAdminClient:
+        if self._admin is None:
+            self._admin = KafkaAdminClient(request_timeout_ms=self.settings.kafka_wait_s * 1000, **connection(self.settings))
+        return self._admin
+
+    def _offsets(self, spec: OffsetSpec, partitions: Collection[Partition] | None = None) -> dict[Partition, int]:
+        wanted = self._partitions() if partitions is None else partitions
+        if not wanted:
+            return {}
+        with sentences(self.settings):
+            found = self._administrating().list_partition_offsets(
+                {TopicPartition(*partition): spec for partition in wanted}, isolation_level=IsolationLevel.READ_COMMITTED
+            )
+        return {(each.topic, each.partition): place.offset for each, place in found.items()}
+
+    def _range(self, partition: Partition) -> tuple[int, int]:
+        """First offset and end of a partition; (0, 0) where it is gone."""
+        if partition not in self._partitions():
+            return 0, 0
+        ask = partial(self._offsets, partitions=[partition])
+        return ask(OffsetSpec.EARLIEST)[partition], ask(OffsetSpec.LATEST)[partition]
+
+    def _behind(self, partition: Partition, end: int) -> int:
+        """The end as far as records go: where reading has passed the last one, that is the end."""
+        given = self._places.get(partition)
+        if given is None or self._reader is None or given >= end:
+            return end
+        return given if self._reader.positions().get(partition, 0) >= end else end
