@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connectors.settings import Settings, publisher_codes, read_settings
+from connectors.settings import Settings, publisher_codes, read_settings, secret
 from repository.application import Publisher
 
 LOCK_POLL_S = 0.02
@@ -95,15 +95,25 @@ class Home:
             wait = {"SQLITE_LOCK_TIMEOUT": str(self.settings.lock_wait_s if wait_s is None else wait_s)}
             return {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(self.store_file(code))} | wait
         url = urlsplit(self.settings.store_url)
+        schema = f"yrd_{code}"
+        _make_schema(self.settings.store_url, self.store_password, schema)
         return {
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
             "POSTGRES_DBNAME": url.path.lstrip("/"),
             "POSTGRES_HOST": url.hostname or "",
             "POSTGRES_PORT": str(url.port or 5432),
             "POSTGRES_USER": url.username or "",
-            "POSTGRES_PASSWORD": url.password or os.environ.get("PGPASSWORD", ""),
-            "POSTGRES_SCHEMA": f"yrd_{code}",
+            "POSTGRES_PASSWORD": self.store_password,
+            "POSTGRES_SCHEMA": schema,
         }
+
+    @property
+    def store_password(self) -> str:
+        """The password of store_url: from the URL, the file that a setting names, or PGPASSWORD. Raises SettingError."""
+        in_url = urlsplit(self.settings.store_url).password
+        if in_url or not self.settings.store_password_file:
+            return in_url or os.environ.get("PGPASSWORD", "")
+        return secret("store_password_file", self.settings.store_password_file)
 
     # -- locking --
 
@@ -133,6 +143,25 @@ class Home:
             file.write(f"process {os.getpid()} ({doing})")
             file.flush()
             yield True
+
+
+def _make_schema(url: str, password: str, schema: str) -> None:
+    """Make a publisher's schema in PostgreSQL where there is none yet; the library makes tables, and no schema.
+
+    Raises ConnectionError where the server does not let us in.
+    """
+    import psycopg
+    from psycopg.sql import SQL, Identifier
+
+    try:
+        connecting = psycopg.connect(url, password=password, autocommit=True)
+    except psycopg.OperationalError as error:
+        why = " ".join(str(error).split())
+        raise ConnectionError(f"The event stores' PostgreSQL does not let us in ({why}); see the setting store_url.") from error
+    with connecting as connection:
+        there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema]).fetchall()
+        if not there:
+            connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -23,6 +23,7 @@ MEANINGS = {
     "publishers": "Members of the region, by publisher code, separated by commas; only their topics are read.",
     "synthetic": "Whether this home holds invented persons only; person records are refused elsewhere.",
     "store_url": "PostgreSQL URL of the event stores, one schema per publisher; empty: SQLite files in the home.",
+    "store_password_file": "File with the password of store_url and nothing else, where the URL has none.",
     "batch_records": "Most records that the projector commits at once.",
     "poll_interval_ms": "How often a following projector looks for new records.",
     "import_chunk_rows": "Rows of a dump that are mapped at once.",
@@ -70,6 +71,7 @@ class Settings:
     publishers: tuple[str, ...] = ("00", "31", "32", "33", "34")
     synthetic: bool = False
     store_url: str = ""
+    store_password_file: str = ""
     batch_records: int = 50_000
     poll_interval_ms: int = 50
     import_chunk_rows: int = 100_000
@@ -130,6 +132,13 @@ def _value(name: str, default: Any, value: Any) -> Any:
     if not isinstance(value, str):
         raise SettingError(f'The setting {name} is "{value}"; it takes a text.')
     return choice(name, value)
+
+
+def secret(name: str, path: str) -> str:
+    """The secret in the file that a setting names. Raises SettingError where there is none."""
+    if not path or not Path(path).is_file():
+        raise SettingError(f'The setting {name} is "{path}", and there is no such file; name it in YRD_{name.upper()}.')
+    return Path(path).read_text("utf-8").strip()
 
 
 def choice(name: str, value: str) -> str:

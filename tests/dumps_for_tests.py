@@ -46,11 +46,11 @@ phone = "电话"
 Row = Sequence[object]
 
 
-def region(folder: Path, synthetic: bool = False, **settings: int) -> Home:
+def region(folder: Path, synthetic: bool = False, **settings: int | str) -> Home:
     """A home of all members in `folder`; `settings` are written into its yrd.toml."""
     home = Home.create(folder / "region", ("00", "31", "32", "33", "34"), synthetic)
     with (home.folder / "yrd.toml").open("a") as file:
-        file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     return Home(home.folder)
 
 
@@ -141,13 +141,16 @@ def begun(home: Home, *arguments: object) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def following(home: Home) -> Any:
-    """A following projector in a process of its own, ready to answer; killed at the end where it still runs."""
-    process = begun(home, "project", "--follow")
+def following(home: Home, *arguments: object) -> Any:
+    """A following projector in a process of its own, ready to answer; killed at the end where it still runs.
+
+    `arguments`: another command that follows.
+    """
+    process = begun(home, *(arguments or ("project", "--follow")))
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
-        assert "Following" in line, line + process.stderr.read()
+        assert "end with Ctrl-C" in line, line + process.stderr.read()
         yield process
     finally:
         if process.poll() is None:

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from connectors.settings import SettingError, Settings
+from connectors.settings import SettingError, Settings, secret
 from repository.log import LogUnavailable
 
 CLIENT_ID = "yrd"
@@ -38,7 +37,7 @@ def connection(settings: Settings) -> dict[str, Any]:
         given |= {
             "sasl_mechanism": settings.kafka_mechanism,
             "sasl_plain_username": _username(settings),
-            "sasl_plain_password": password(settings),
+            "sasl_plain_password": secret("kafka_password_file", settings.kafka_password_file),
         }
     if settings.kafka_security.endswith("SSL") and settings.kafka_ca_file:
         given["ssl_cafile"] = settings.kafka_ca_file
@@ -58,7 +57,7 @@ def librdkafka_connection(settings: Settings) -> dict[str, Any]:
         given |= {
             "sasl.mechanism": settings.kafka_mechanism,
             "sasl.username": _username(settings),
-            "sasl.password": password(settings),
+            "sasl.password": secret("kafka_password_file", settings.kafka_password_file),
         }
     if settings.kafka_security.endswith("SSL") and settings.kafka_ca_file:
         given["ssl.ca.location"] = settings.kafka_ca_file
@@ -72,17 +71,6 @@ def _username(settings: Settings) -> str:
             "publisher-33, or for a broker on this machine without accounts YRD_KAFKA_SECURITY=PLAINTEXT."
         )
     return settings.kafka_username
-
-
-def password(settings: Settings) -> str:
-    """The password from its file. Raises SettingError."""
-    path = Path(settings.kafka_password_file)
-    if not settings.kafka_password_file or not path.is_file():
-        raise SettingError(
-            f'The password file of {settings.kafka_username} is "{settings.kafka_password_file}", and there is none; '
-            "name it in YRD_KAFKA_PASSWORD_FILE."
-        )
-    return path.read_text("utf-8").strip()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
-from eventsourcing.persistence import Notification
+from eventsourcing.persistence import Notification, OperationalError
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.producer.future import FutureRecordMetadata
@@ -120,7 +120,13 @@ class Relay:
         """The tracking of this cluster, once topics are there and as they must be."""
         if self._tracked is None:
             topics.check(self.settings, [self.store.code])
-            self._tracked = tracked(self.store, self.settings)
+            try:
+                self._tracked = tracked(self.store, self.settings)
+            except OperationalError as error:
+                raise LogUnavailable(
+                    f"The store of publisher {self.store.code} is held by an import ({error}); the relay starts when that "
+                    "is done."
+                ) from error
         return self._tracked
 
     # -- sending --
@@ -252,16 +258,16 @@ def alone(home: Home, publisher: str) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(home.lock(f"relay-{publisher}", f"yrd relay --publisher {publisher}", wait_s=0))
         if home.settings.store_url:
-            held.enter_context(_alone_in_postgres(home.settings.store_url, publisher))
+            held.enter_context(_alone_in_postgres(home, publisher))
         yield
 
 
 @contextmanager
-def _alone_in_postgres(url: str, publisher: str) -> Iterator[None]:
+def _alone_in_postgres(home: Home, publisher: str) -> Iterator[None]:
     import psycopg
 
-    with psycopg.connect(url, autocommit=True) as connection_:
-        got = connection_.execute("SELECT pg_try_advisory_lock(hashtext('yrd relay'), %s)", [int(publisher)]).fetchall()
+    with psycopg.connect(home.settings.store_url, password=home.store_password, autocommit=True) as store:
+        got = store.execute("SELECT pg_try_advisory_lock(hashtext('yrd relay'), %s)", [int(publisher)]).fetchall()
         if not got[0][0]:
             raise Busy(f"Another relay of publisher {publisher} runs on this PostgreSQL; end that first.")
         yield
