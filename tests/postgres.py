@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
+from tests.absent import absent
 
 SETTING = "YRD_TEST_POSTGRES"
 """Address of a server to use instead: postgresql://user:password@host:port/database."""
@@ -47,7 +47,7 @@ def server() -> Iterator[str]:
         return
     folder = binaries()
     if folder is None:
-        pytest.skip(f"no PostgreSQL at hand: install Debian's package postgresql, or name a server in {SETTING}")
+        absent("POSTGRES", f"install Debian's package postgresql, or name a server in {SETTING}")
     with tempfile.TemporaryDirectory(prefix="yrd-postgres-", ignore_cleanup_errors=True) as place:
         data = Path(place) / "data"
         owner = _unprivileged(Path(place))

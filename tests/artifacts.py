@@ -1,0 +1,72 @@
+"""Java programs that the tests run, fetched once from Maven into a folder outside the project."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from xml.etree import ElementTree
+
+CACHE = "YRD_TEST_CACHE"
+"""Folder that keeps what was fetched; ~/.cache/yrd where it is not set."""
+JAVA = 17
+"""The oldest Java that runs them."""
+FETCHING_S = 600
+
+
+class Missing(Exception):  # noqa: N818 - nothing failed: this machine lacks something
+    """It cannot be had on this machine; the message says what is lacking."""
+
+
+def java(oldest: int = JAVA) -> str:
+    """The path of a Java of at least this release, JAVA_HOME's before the one on PATH. Raises Missing."""
+    home = os.environ.get("JAVA_HOME")
+    path = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
+    if path is None:
+        raise Missing(f"no Java {oldest} on PATH")
+    told = subprocess.run([path, "-version"], check=False, capture_output=True, text=True, timeout=60).stderr
+    release = re.search(r'version "(\d+)', told)
+    if release is None or int(release[1]) < oldest:
+        raise Missing(f"{path} is not Java {oldest} or newer")
+    return path
+
+
+def dependencies(pom: Path) -> Path:
+    """The folder of what a pom lists, copied there by Maven once. Raises Missing where Maven is not there or cannot have it."""
+    name = f"{pom.parent.name.removesuffix('_jars')}-{_version(pom)}-{sha256(pom.read_bytes()).hexdigest()[:8]}"
+    return made_once(name, lambda folder: _copy(pom, folder))
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of that name in the cache, made at first need: whole or not at all, by one of the processes that ask at once."""
+    cache = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "yrd")
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (cache / name).is_dir():
+            with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}.") as draft:
+                make(Path(draft) / "made")
+                (Path(draft) / "made").rename(cache / name)
+    return cache / name
+
+
+def _version(pom: Path) -> str:
+    """The first property of a pom: the release of what it is for."""
+    space = {"m": "http://maven.apache.org/POM/4.0.0"}
+    properties = ElementTree.parse(pom).find("m:properties", space)
+    return properties[0].text or "" if properties is not None else ""
+
+
+def _copy(pom: Path, folder: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Missing("no Maven (mvn) on PATH")
+    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+    made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=FETCHING_S)
+    if made.returncode:
+        errors = [line for line in made.stdout.splitlines() if "ERROR" in line]
+        raise Missing(f"Maven cannot have {pom.parent.name}: {errors[0] if errors else made.stderr}")

@@ -1,0 +1,25 @@
+"""What all tests share: the servers they ask for, and the line that says what was not tested for want of one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.absent import counted, summary
+from tests.broker import Broker, broker
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A running Apache Kafka, one per process of the test run; who stops it starts it again."""
+    with broker() as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say at the very end, behind pytest's own list, what this machine could not test."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    counts = counted(str(report.longrepr) for report in skipped)
+    if counts:
+        terminalreporter.write_line(summary(counts), yellow=True, bold=True)
