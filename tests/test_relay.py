@@ -117,7 +117,7 @@ def test_a_following_relay_sends_what_comes_and_ends_at_a_signal(tmp_path: Path,
     with following(home, "relay", "--publisher", "31", "--follow") as process:
         for number in range(3):
             reported(home, f"k{number}", phone="1")
-            eventually(lambda n=number: len(on_topic(kafka, "yrd.31.supply")) == n + 1)
+            eventually(lambda n=number: len(on_topic(kafka, "yrd.31.supply")) == n + 1)  # type: ignore[misc]
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert "3 events sent; all up to position 3" in process.stdout.read()

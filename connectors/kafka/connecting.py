@@ -1,6 +1,7 @@
 """Connections to Kafka from the settings: what each client wants to be told, and what can be wrong with it, in sentences."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,16 +13,39 @@ from connectors.settings import SettingError, Settings, secret
 from repository.log import LogUnavailable
 
 CLIENT_ID = "yrd"
+REASON = re.compile(r"\w*(?:Authentication|Authorization)FailedError|Handshake failed:[^(]*|Connection refused")
+NOT_LET_IN = re.compile(r"(?:Authentication|Authorization)Failed")
 FOREVER_MS = 2**31 - 1
 
-# The clients tell of every reconnection, at length and on standard error; what a person needs is said in sentences here.
-logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+class _LastWords(logging.Handler):
+    """Keeps the last reason that the client logged: a time-out does not say why nobody let us in, and the log does."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = REASON.search(record.getMessage())
+        if found:
+            self.said = " ".join(found[0].split())
+
+
+LAST_WORDS = _LastWords()
+# The client tells of every reconnection, at length and on standard error; what a person needs is said in sentences here.
+_client_log = logging.getLogger("kafka")
+_client_log.propagate = False
+_client_log.addHandler(LAST_WORDS)
 
 REFUSED_BY_BROKER = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 
 
 class KafkaRefused(RuntimeError):
     """Kafka answers and refuses; the message says what, and what to change. Never retried."""
+
+
+class NotLetIn(KafkaRefused):
+    """The account is unknown, its password wrong, or it may not do this."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -87,16 +111,25 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 @contextmanager
 def sentences(settings: Settings) -> Iterator[None]:
     """Turn what Kafka's client raises into LogUnavailable (worth trying again) or KafkaRefused."""
+    LAST_WORDS.said = ""
     try:
         yield
-    except REFUSED_BY_BROKER as error:
-        raise refusal(settings, error) from error
-    except (kafka_errors.KafkaTimeoutError, kafka_errors.RetriableError, OSError) as error:
-        raise unavailable(settings, error) from error
     except kafka_errors.KafkaConfigurationError as error:
         raise SettingError(f"A setting of Kafka's can't be used: {error}.") from error
-    except kafka_errors.KafkaError as error:
-        raise KafkaRefused(f"Kafka at {settings.kafka_bootstrap} refused: {_words(error)}.") from error
+    except (kafka_errors.KafkaError, OSError) as error:
+        raise verdict(settings, error) from error
+
+
+def verdict(settings: Settings, error: BaseException) -> LogUnavailable | KafkaRefused:
+    """What an error of the client comes to: not let in, worth trying again, or refused."""
+    said = LAST_WORDS.said
+    if isinstance(error, REFUSED_BY_BROKER):
+        return refusal(settings, error)
+    if NOT_LET_IN.search(said):
+        return refusal(settings, said)
+    if isinstance(error, kafka_errors.RetriableError | OSError):
+        return unavailable(settings, said or error)
+    return KafkaRefused(f"Kafka at {settings.kafka_bootstrap} refused: {_words(error)}.")
 
 
 def unavailable(settings: Settings, error: BaseException | str) -> LogUnavailable:
@@ -108,11 +141,11 @@ def unavailable(settings: Settings, error: BaseException | str) -> LogUnavailabl
     )
 
 
-def refusal(settings: Settings, error: BaseException | str) -> KafkaRefused:
+def refusal(settings: Settings, error: BaseException | str) -> NotLetIn:
     """The sentence for a broker that does not let this account do what it wants."""
     said = error if isinstance(error, str) else _words(error)
-    who = settings.kafka_username or "without an account"
-    return KafkaRefused(
+    who = settings.kafka_username or "us without an account"
+    return NotLetIn(
         f"Kafka at {settings.kafka_bootstrap} does not let {who} do this ({said}); check account and password file, and what "
         "`yrd kafka acl` lists."
     )

@@ -105,6 +105,8 @@ class LibrdkafkaReader:
                 "`pip install 'yrd-repository[librdkafka]'`, or set it to kafka-python."
             ) from error
         self._library = confluent_kafka
+        # Of a group that is never joined nothing is needed, permission included.
+        self._unheeded = {confluent_kafka.KafkaError.GROUP_AUTHORIZATION_FAILED}
         self._error: Any = None
         self._consumer = confluent_kafka.Consumer(
             {
@@ -126,7 +128,8 @@ class LibrdkafkaReader:
         )
 
     def _failed(self, error: Any) -> None:
-        self._error = error
+        if error.code() not in self._unheeded:
+            self._error = error
 
     def _each(self, positions: Iterable[tuple[Partition, int]]) -> list[Any]:
         return [self._library.TopicPartition(topic, number, offset) for (topic, number), offset in positions]
@@ -149,7 +152,8 @@ class LibrdkafkaReader:
     def poll(self, wait_s: float, limit: int) -> list[Arrived]:
         messages = self._consumer.consume(min(limit, 10_000), wait_s)
         good = [message for message in messages if message.error() is None]
-        self._error = next((m.error() for m in messages if m.error() is not None), None if good else self._error)
+        bad = [error for m in messages if (error := m.error()) is not None and error.code() not in self._unheeded]
+        self._error = bad[0] if bad else None if good else self._error
         if self._error is not None and not good:
             error, self._error = self._error, None
             raise self._sentence(error)

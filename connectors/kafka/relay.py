@@ -19,16 +19,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from connectors.home import Busy, Home
 from connectors.kafka import topics
-from connectors.kafka.connecting import (
-    FOREVER_MS,
-    REFUSED_BY_BROKER,
-    KafkaRefused,
-    admin,
-    connection,
-    refusal,
-    sentences,
-    unavailable,
-)
+from connectors.kafka.connecting import FOREVER_MS, KafkaRefused, NotLetIn, admin, connection, sentences, unavailable, verdict
 from connectors.kafka.framing import HEADERS, frame
 from connectors.kafka.registry import SchemaNumbers, schema_numbers
 from connectors.settings import Settings
@@ -49,13 +40,12 @@ PAUSE_S = 1.0
 LINGER_MS = 5
 BATCH_BYTES = 256 << 10
 REFUSALS = (
-    *REFUSED_BY_BROKER,
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.UnknownTopicOrPartitionError,
     kafka_errors.InvalidTopicError,
     kafka_errors.InvalidRecordError,
 )
-"""Errors of a record or an account, which come again however often it is tried."""
+"""Errors of a record or a topic, which come again however often it is tried."""
 
 
 @dataclass(slots=True)
@@ -180,14 +170,14 @@ class Relay:
                 raise unavailable(self.settings, f"{len(self._pending)} records are not acknowledged")
 
     def _failed(self, position: int, error: BaseException | None) -> RuntimeError:
-        if isinstance(error, REFUSED_BY_BROKER):
-            return refusal(self.settings, error)
         if isinstance(error, REFUSALS):
             return KafkaRefused(
                 f"Kafka at {self.settings.kafka_bootstrap} does not take the event at position {position} of publisher "
                 f"{self.store.code} ({type(error).__name__}: {error}); check its topics with `yrd kafka init`."
             )
-        return unavailable(self.settings, f"position {position}: {type(error).__name__}")
+        found = verdict(self.settings, error or RuntimeError("no reason given"))
+        # What is fatal to one producer (a lost sequence, an expired identity) is nothing to the next one.
+        return found if isinstance(found, NotLetIn) else unavailable(self.settings, str(error) or type(error).__name__)
 
     def _record(self, always: bool = False) -> None:
         """Record how far everything is acknowledged: about once a second, and when all of it is."""
@@ -246,7 +236,9 @@ def _producer(settings: Settings) -> Iterator[KafkaProducer]:
     try:
         yield producer
     finally:
-        producer.close(timeout=0)
+        # What it still holds is sent again by the next one; it need not be waited for.
+        with suppress(kafka_errors.KafkaTimeoutError):
+            producer.close(timeout=0)
 
 
 # -- alone ---------------------------------------------------------------------------------------------------------
