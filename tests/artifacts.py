@@ -61,12 +61,24 @@ def _version(pom: Path) -> str:
     return properties[0].text or "" if properties is not None else ""
 
 
+def fetched(artifact: str, target: Path) -> Path:
+    """One artifact (group:name:version:type:classifier) without what it depends on, as `target`. Raises Missing."""
+    # Only the plugin's old releases fetch an artifact whose parent is not published.
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:2.8:get"
+    _maven(artifact, goal, "-Dtransitive=false", f"-Dartifact={artifact}", f"-Ddest={target}")
+    return target
+
+
 def _copy(pom: Path, folder: Path) -> None:
+    _maven(pom.parent.name, "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}")
+
+
+def _maven(wanted: str, *arguments: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Missing("no Maven (mvn) on PATH")
-    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+    command = [maven, "-q", "-B", *arguments]
     made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=FETCHING_S)
     if made.returncode:
         errors = [line for line in made.stdout.splitlines() if "ERROR" in line]
-        raise Missing(f"Maven cannot have {pom.parent.name}: {errors[0] if errors else made.stderr}")
+        raise Missing(f"Maven cannot have {wanted}: {errors[0] if errors else made.stderr}")

@@ -6,12 +6,21 @@ import pytest
 
 from tests.absent import counted, summary
 from tests.broker import Broker, broker
+from tests.registry import Registry
+from tests.registry import registry as running_registry
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
     """A running Apache Kafka, one per process of the test run; who stops it starts it again."""
     with broker() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """A running schema registry, one per process of the test run; who stops it starts it again."""
+    with running_registry() as running:
         yield running
 
 
