@@ -33,7 +33,7 @@ def prepared(folder: Path, kafka: Broker) -> Home:
 
 def as_account(home: Home, name: str, kafka: Broker, tls: bool = False, **changed: str | int) -> Home:
     """The same home under an account, over SASL alone or over TLS."""
-    given: dict[str, str | int] = {
+    given: dict[str, Any] = {
         "kafka_wait_s": 4,
         "kafka_bootstrap": kafka.tls_bootstrap if tls else kafka.sasl_bootstrap,
         "kafka_security": "SASL_SSL" if tls else "SASL_PLAINTEXT",

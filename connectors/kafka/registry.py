@@ -74,14 +74,26 @@ class Registry:
         if found:
             raise SchemaRefused(f"{found[0]} Nothing was registered.")
         subject = names.subject(topic)
-        self._ask("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
+        # Some registries know a subject's rule only once it has a schema; then there is nothing yet that could not fit.
+        ruled = self._rule(subject)
         answer = self._ask("POST", f"/subjects/{subject}/versions", {"schema": known.text, "schemaType": "AVRO"})
         if answer.status_code == CONFLICT:
             raise SchemaRefused(
                 f"The registry at {self.url} has versions under {subject} that {known.kind} version {known.version} does not "
                 f"fit ({_said(answer)}); another system writes there, or an earlier version was changed."
             )
-        return int(self._whole(answer)["id"])
+        number = int(self._whole(answer)["id"])
+        if not ruled and not self._rule(subject):
+            raise SchemaRefused(f"The registry at {self.url} knows no {COMPATIBILITY} for {subject}; set it there.")
+        return number
+
+    def _rule(self, subject: str) -> bool:
+        """Have the registry refuse what does not fit every earlier version; whether it knows the subject."""
+        answer = self._ask("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
+        if answer.status_code == NOT_FOUND:
+            return False
+        self._whole(answer)
+        return True
 
     def contract_of(self, number: int) -> Contract | None:
         """The contract with a number; None where no contract here is that schema."""
