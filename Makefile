@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo demo-kafka test lint bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "Setting up .venv (once)"
@@ -13,6 +13,10 @@ BIN := .venv/bin
 
 demo: .venv/ready
 	@$(BIN)/yrd demo
+
+# Starts a broker on this machine for as long as it takes: Java 17 and Maven, KAFKA_HOME, or YRD_TEST_BOOTSTRAP.
+demo-kafka: .venv/ready
+	@$(BIN)/python -W ignore -m tests.broker -- $(BIN)/yrd demo --log kafka --home var/demo-kafka
 
 test: .venv/ready
 	@$(BIN)/python -m pytest -n auto --dist loadfile

@@ -18,7 +18,8 @@ from tests.dumps_for_tests import command, dump, facts, many, profile, region, t
 COMMANDS = (
     "demo", "init", "import", "report", "heartbeat", "correct", "retract", "link", "rejections", "project", "query", "status",
     "rebuild", "settings", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
-    "profiles show", "profiles check", "profiles draft", "schemas check", "key create", "key export", "key import",
+    "profiles show", "profiles check", "profiles draft", "schemas check", "schemas lock", "key create", "key export", "key import",
+    "relay", "kafka init", "kafka acl",
 )  # fmt: skip
 IMPORT_KEYS = {
     "publisher", "kind", "source", "rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_new", "facts_changed",

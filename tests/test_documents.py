@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 COMMANDS, QUESTIONS = "docs/commands.md", "docs/questions.md"
 DOCUMENTS = (
-    *READMES, "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", COMMANDS, QUESTIONS, "docs/source-profiles.md",
+    *READMES, "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", COMMANDS, QUESTIONS, "docs/deploy.md", "docs/source-profiles.md",
     "examples/README.md", "schemas/README.md",
 )  # fmt: skip
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -214,17 +214,15 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
 
 
 def paste_help() -> None:
-    """Put every command's help into the document, keeping what is written around it."""
-    text = read(COMMANDS)
+    """Put every command's help into the document, in the order of the commands, keeping what is written around it."""
+    head, *_ = read(COMMANDS).partition("\n## ")
+    written = sections(COMMANDS)
+    parts = []
     for name in command_names():
-        head, mark, rest = text.partition(f"\n## {name}\n")
         shown = f"```text\n{help_of(name)}```"
-        if not mark:
-            text = f"{text.rstrip()}\n\n## {name}\n\n{shown}\n"
-            continue
-        own, following, later = rest.partition("\n## ")
-        text = head + mark + re.sub(r"```text\n.*?```", lambda _, s=shown: s, own, flags=re.DOTALL) + following + later  # type: ignore[misc]
-    (ROOT / COMMANDS).write_text(text, "utf-8")
+        own = re.sub(r"```text\n.*?```", lambda _, s=shown: s, written.get(name, f"\n{shown}\n"), flags=re.DOTALL)  # type: ignore[misc]
+        parts.append(f"\n## {name}\n{own.rstrip()}\n")
+    (ROOT / COMMANDS).write_text(head.rstrip() + "\n" + "".join(parts), "utf-8")
 
 
 if __name__ == "__main__":

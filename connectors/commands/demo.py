@@ -90,12 +90,12 @@ def demo(
             step(made)
         out.print(f"\ncontent digest: {_project(made)['digest']}", soft_wrap=True)
     out.print("\n[bold]What to try next[/bold]")
-    for command in next_commands(home):
+    for command in next_commands(home, made.settings.log):
         out.print(f"  {command}", soft_wrap=True, markup=False)
 
 
-def next_commands(home: Path) -> list[str]:
-    """Commands that work on the home which the demonstration leaves."""
+def next_commands(home: Path, log: str = "embedded") -> list[str]:
+    """Commands that work on the home which the demonstration leaves; brokers that it ran beside may be gone."""
     here = Path.cwd()
     examples = EXAMPLES.relative_to(here) if EXAMPLES.is_relative_to(here) else EXAMPLES
     july = [
@@ -112,7 +112,7 @@ def next_commands(home: Path) -> list[str]:
         ["query", "FROM standards_in_force('2026-06-30', NULL)", "--format", "csv"],
         ["rejections", "--publisher", "31"],
         ["import", *july],
-        ["status"],
+        *([["status"]] if log == "embedded" else []),
     )
     return [" ".join(map(_quoted, [_program(), *command, "--home", str(home)])) for command in commands]
 

@@ -1,15 +1,29 @@
 """Who may write what: access control lists that hold each publisher to its own topics and let the hub only read."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
+from kafka import KafkaAdminClient
+from kafka import errors as kafka_errors
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+)
 
 from connectors.kafka import names
-from connectors.kafka.connecting import admin
+from connectors.kafka.connecting import KafkaRefused, admin, unavailable
 from connectors.settings import Settings
 
 WRITING = ("WRITE", "DESCRIBE", "DESCRIBE_CONFIGS")
+POLL_S = 0.05
 READING = ("READ", "DESCRIBE", "DESCRIBE_CONFIGS")
 """Describing is knowing of a topic; describing its configuration lets relay and hub check that it keeps everything."""
 
@@ -40,9 +54,31 @@ def rules(publishers: Iterable[str]) -> list[Rule]:
 def apply(settings: Settings, publishers: Iterable[str]) -> list[Rule]:
     """Create the rules at the brokers; those that stand already stay as they are. Raises KafkaRefused, LogUnavailable."""
     wanted = rules(publishers)
+    acls = [_acl(rule) for rule in wanted]
     with admin(settings) as client:
-        client.create_acls([_acl(rule) for rule in wanted])
+        for failed in client.create_acls(acls)["failed"]:
+            raise KafkaRefused(f"Kafka at {settings.kafka_bootstrap} makes no permissions: {_why(failed)}.")
+        deadline = time.monotonic() + settings.kafka_wait_s
+        while not _standing(client) >= set(acls):
+            # A permission is in force a moment after it was taken.
+            if time.monotonic() > deadline:
+                raise unavailable(settings, "the permissions are not in force yet")
+            time.sleep(POLL_S)
     return wanted
+
+
+def _why(failed: Any) -> str:
+    error = failed[1] if isinstance(failed, tuple) else failed
+    return " ".join(str(error).split())
+
+
+def _standing(client: KafkaAdminClient) -> set[ACL]:
+    """The permissions that the brokers go by now."""
+    any_topic = ResourcePatternFilter(ResourceType.TOPIC, None, ACLResourcePatternType.ANY)
+    found, error = client.describe_acls(ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, any_topic))
+    if error is not kafka_errors.NoError:
+        raise error
+    return set(found)
 
 
 def _acl(rule: Rule) -> ACL:
