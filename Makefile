@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-kafka test lint bench clean
+.PHONY: demo demo-kafka test lint bench bench-kafka clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "Setting up .venv (once)"
@@ -29,6 +29,9 @@ lint: .venv/ready
 
 bench: .venv/ready
 	@$(BIN)/python -m benchmarks
+
+bench-kafka: .venv/ready
+	@$(BIN)/python -W ignore -m benchmarks.over_kafka
 
 clean:
 	rm -rf .venv var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

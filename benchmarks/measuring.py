@@ -1,6 +1,7 @@
 """Measuring one piece of work in a process of its own: wall time, processor time, peak memory."""
 
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 Work = Callable[[Path, int], Mapping[str, Any]]
@@ -24,10 +26,12 @@ class Measured:
     said: Mapping[str, Any]
 
 
-def in_a_process(name: str, folder: Path, size: int) -> Measured:
-    """Run one named scenario in a fresh interpreter and measure it there."""
-    command = [sys.executable, "-m", "benchmarks", "--one", name, str(folder), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def in_a_process(
+    name: str, folder: Path, size: int, module: str = "benchmarks", environment: Mapping[str, str] = MappingProxyType({})
+) -> Measured:
+    """Run one named scenario of a module in a fresh interpreter and measure it there."""
+    command = [sys.executable, "-W", "ignore", "-m", module, "--one", name, str(folder), str(size)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | environment)
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -8,6 +8,7 @@ import typer
 from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
+from connectors.collecting import collect_rarely
 from connectors.commands import administering, broker, demo, publishing, reading
 from connectors.home import Busy
 from connectors.kafka.connecting import KafkaRefused
@@ -76,6 +77,7 @@ FAILURES = (
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    collect_rarely()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -25,7 +25,7 @@ MEANINGS = {
     "store_url": "PostgreSQL URL of the event stores, one schema per publisher; empty: SQLite files in the home.",
     "store_password_file": "File with the password of store_url and nothing else, where the URL has none.",
     "batch_records": "Most records that the projector commits at once.",
-    "poll_interval_ms": "How often a following projector looks for new records.",
+    "poll_interval_ms": "How often followers look for new events.",
     "import_chunk_rows": "Rows of a dump that are mapped at once.",
     "memory_limit_mib": "Memory that each DuckDB file may use before it spills to disk.",
     "threads": "Threads that each DuckDB file may use.",
@@ -73,7 +73,7 @@ class Settings:
     store_url: str = ""
     store_password_file: str = ""
     batch_records: int = 50_000
-    poll_interval_ms: int = 50
+    poll_interval_ms: int = 20
     import_chunk_rows: int = 100_000
     memory_limit_mib: int = 1024
     threads: int = 2

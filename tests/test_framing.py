@@ -9,7 +9,7 @@ import fastavro
 import pytest
 from eventsourcing.persistence import Notification
 
-from connectors.kafka.framing import HEADERS, Arrived, Headers, frame, restore, restored
+from connectors.kafka.framing import HEADERS, Arrived, Framing, Headers, Restoring, restored
 from connectors.kafka.names import kind_of, listed, principal, subject, topic, topics
 from connectors.kafka.registry import LockedNumbers, RegistryUnavailable
 from repository.encoding import event_id_of
@@ -37,8 +37,8 @@ def arrived(sent: Sent, **rest: Any) -> Arrived:
 @pytest.mark.parametrize("headers", HEADERS)
 def test_a_record_is_restored_as_it_was_stored(kind: str, headers: str) -> None:
     stored = event(kind)
-    sent = frame(CODE, stored, NUMBERS.number_of, HEADERS[headers])
-    back = restore(arrived(sent), NUMBERS.contract_of)
+    sent = Framing(CODE, NUMBERS.number_of, headers).frame(stored)
+    back = Restoring(NUMBERS.contract_of).restore(arrived(sent))
     identity = str(stored.originator_id)
     assert back == Record(topic(CODE, kind), 1, 4, 7, identity, stored.topic, stored.state, 1_790_000_000_123_000, "")
     assert body_hash(back.value) == body_hash(sent.value)
@@ -46,7 +46,7 @@ def test_a_record_is_restored_as_it_was_stored(kind: str, headers: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_value_is_the_confluent_wire_format(kind: str) -> None:
-    sent = frame(CODE, event(kind), NUMBERS.number_of, HEADERS["short"])
+    sent = Framing(CODE, NUMBERS.number_of).frame(event(kind))
     magic, number = struct.unpack_from(">bI", sent.value)
     assert (magic, NUMBERS.contract_of(number)) == (0, contract(kind))
     body = io.BytesIO(sent.value[5:])
@@ -56,7 +56,7 @@ def test_the_value_is_the_confluent_wire_format(kind: str) -> None:
 
 
 def test_all_headers_of_cloudevents_are_there_by_setting() -> None:
-    headers = dict(frame(CODE, event("supply"), NUMBERS.number_of, HEADERS["cloudevents"]).headers)
+    headers = dict(Framing(CODE, NUMBERS.number_of, "cloudevents").frame(event("supply")).headers)
     assert headers["ce_specversion"] == b"1.0" and headers["content-type"] == b"application/avro"
     assert headers["ce_source"] == f"/yrd/{CODE}".encode() and headers["ce_dataschema"] == b"/schemas/supply/1"
     assert headers["ce_time"].endswith(b"Z") and len(headers["ce_subject"]) == 36
@@ -71,7 +71,7 @@ def test_the_identity_is_the_first_field_of_every_version() -> None:
         assert next(iter(fields(kind))) == "event_id"
 
 
-GOOD = frame(CODE, event("supply"), NUMBERS.number_of, HEADERS["short"])
+GOOD = Framing(CODE, NUMBERS.number_of).frame(event("supply"))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ GOOD = frame(CODE, event("supply"), NUMBERS.number_of, HEADERS["short"])
 )
 def test_what_cannot_be_restored_keeps_its_bytes_and_says_why(changed: dict[str, Any], reason: str) -> None:
     bent = arrived(GOOD, **changed)
-    back = restore(bent, NUMBERS.contract_of)
+    back = Restoring(NUMBERS.contract_of).restore(bent)
     assert reason in back.problem
     if "value" in changed:
         assert back.value == (changed["value"] or b"")
@@ -100,13 +100,13 @@ def test_what_cannot_be_restored_keeps_its_bytes_and_says_why(changed: dict[str,
 
 def test_headers_in_another_order_and_further_ones_are_read() -> None:
     shuffled = [("trace", b"1"), ("position", b"7"), ("ce_type", b"supply.CapacityChanged"), ("ce_id", b"x")]
-    back = restore(arrived(GOOD, headers=shuffled), NUMBERS.contract_of)
+    back = Restoring(NUMBERS.contract_of).restore(arrived(GOOD, headers=shuffled))
     assert (back.position, back.event_type, back.problem) == (7, "supply.CapacityChanged", "")
 
 
 def test_a_key_that_is_no_text_is_no_obstacle_here_and_refused_later() -> None:
-    assert restore(arrived(GOOD, key=b"\xff\xfe"), NUMBERS.contract_of).entity_id == "��"
-    assert restore(arrived(GOOD, key=None), NUMBERS.contract_of).entity_id == ""
+    assert Restoring(NUMBERS.contract_of).restore(arrived(GOOD, key=b"\xff\xfe")).entity_id == "��"
+    assert Restoring(NUMBERS.contract_of).restore(arrived(GOOD, key=None)).entity_id == ""
 
 
 def test_a_number_that_cannot_be_looked_up_now_is_no_fault_of_the_record() -> None:

@@ -8,8 +8,8 @@ CloudEvents 1.0's Kafka binding that a reader needs before decoding, or all of t
 import struct
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
-from uuid import UUID
 
 from eventsourcing.persistence import Notification
 
@@ -35,18 +35,28 @@ class Framed(NamedTuple):
     headers: Headers
 
 
-def frame(publisher: str, event: Notification, number_of: Callable[[str, Contract], int], headers_of: MadeHeaders) -> Framed:
-    """A stored event as it is sent; `number_of` gives the number of a contract under a topic."""
-    kind = event.topic.partition(".")[0]
-    topic = names.topic(publisher, kind)
-    number = number_of(topic, by_fingerprint(event.state[2:HEADER_BYTES]))
-    value = MAGIC + FRAME.pack(number) + event.state[HEADER_BYTES:]
-    return Framed(topic, str(_uuid(event)).encode(), value, headers_of(publisher, event))
+class Framing:
+    """How one publisher's stored events are sent. `number_of` gives the number of a contract under a topic."""
 
+    def __init__(self, publisher: str, number_of: Callable[[str, Contract], int], headers: str = "short") -> None:
+        self.publisher, self._number_of, self._headers_of = publisher, number_of, HEADERS[headers]
+        self._known: dict[bytes, tuple[str, bytes]] = {}
+        """Header of the stored form -> topic and header of the sent form, which are the same for all events of a schema."""
 
-def _uuid(event: Notification) -> UUID:
-    identity = event.originator_id
-    return identity if isinstance(identity, UUID) else UUID(identity)
+    def frame(self, event: Notification) -> Framed:
+        """A stored event as it is sent."""
+        state = event.state
+        header = state[:HEADER_BYTES]
+        topic, prefix = self._known.get(header) or self._learn(header)
+        return Framed(
+            topic, str(event.originator_id).encode(), prefix + state[HEADER_BYTES:], self._headers_of(self.publisher, event)
+        )
+
+    def _learn(self, header: bytes) -> tuple[str, bytes]:
+        known = by_fingerprint(header[2:])
+        topic = names.topic(self.publisher, known.kind)
+        self._known[header] = topic, MAGIC + FRAME.pack(self._number_of(topic, known))
+        return self._known[header]
 
 
 def short_headers(_publisher: str, event: Notification) -> Headers:
@@ -85,19 +95,35 @@ class Arrived(NamedTuple):
     timestamp_ms: int
 
 
-def restore(arrived: Arrived, contract_of: Callable[[int], Contract | None]) -> Record:
-    """The record in stored form, as an embedded log has it.
+class Restoring:
+    """How arrived records are given in stored form, as an embedded log has them. `contract_of` gives the contract of a number.
 
-    What can't be restored keeps its bytes and says why in `problem`. Whatever `contract_of` raises goes through: the
-    registry does not answer, which is no fault of the record's.
+    What can't be restored keeps its bytes and says why in `problem`. Whatever `contract_of` raises goes through: the registry
+    does not answer, which is no fault of the record's.
     """
-    topic, partition, offset, key, value, headers, timestamp_ms = arrived
-    position, event_type = _placed(headers)
-    stored, problem = restored(value or b"", contract_of)
-    if position < 0 and not problem:
-        problem = 'The record has no whole number in its header "position"; it was not sent by a relay of this system.'
-    entity = key.decode("utf-8", "replace") if key else ""
-    return Record(topic, partition, offset, position, entity, event_type, stored, timestamp_ms * MILLISECOND_US, problem)
+
+    def __init__(self, contract_of: Callable[[int], Contract | None]) -> None:
+        self._contract_of = contract_of
+        self._known: dict[bytes, bytes] = {}
+        """Header of the sent form -> that of the stored form."""
+
+    def restore(self, arrived: Arrived) -> Record:
+        """The record in stored form."""
+        topic, partition, offset, key, value, headers, timestamp_ms = arrived
+        value = value or b""
+        position, event_type = _placed(headers)
+        header = self._known.get(value[:FRAME_BYTES])
+        stored, problem = (header + value[FRAME_BYTES:], "") if header else self._learn(value)
+        if position < 0 and not problem:
+            problem = 'The record has no whole number in its header "position"; it was not sent by a relay of this system.'
+        entity = key.decode("utf-8", "replace") if key else ""
+        return Record(topic, partition, offset, position, entity, event_type, stored, timestamp_ms * MILLISECOND_US, problem)
+
+    def _learn(self, value: bytes) -> tuple[bytes, str]:
+        stored, problem = restored(value, self._contract_of)
+        if not problem:
+            self._known[value[:FRAME_BYTES]] = stored[:HEADER_BYTES]
+        return stored, problem
 
 
 def restored(value: bytes, contract_of: Callable[[int], Contract | None]) -> tuple[bytes, str]:
@@ -117,12 +143,17 @@ def restored(value: bytes, contract_of: Callable[[int], Contract | None]) -> tup
 def _placed(headers: "list[tuple[str, bytes | None]]") -> tuple[int, str]:
     """Position and event type from the headers; -1 and nothing where they are missing."""
     try:
-        (_, _), (second, type_), (third, position) = headers[:3]
+        (second, type_), (third, position) = headers[1:3]
         if second != "ce_type" or third != "position":
             given = dict(headers)
             type_, position = given.get("ce_type"), given["position"]
         assert position is not None
         number = int(position) if position.isdigit() and len(position) < 19 else -1
-        return number, (type_ or b"").decode("utf-8", "replace")
+        return number, _text(type_ or b"")
     except (ValueError, KeyError, AssertionError):
         return -1, ""
+
+
+@lru_cache(maxsize=1024)
+def _text(type_: bytes) -> str:
+    return type_.decode("utf-8", "replace")

@@ -15,7 +15,7 @@ from kafka.protocol.consumer import IsolationLevel
 
 from connectors.kafka import names
 from connectors.kafka.connecting import connection, sentences, unavailable
-from connectors.kafka.framing import Arrived, restore, restored
+from connectors.kafka.framing import Arrived, Restoring, restored
 from connectors.kafka.reading import OutOfRange, Reader, reader
 from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema_numbers
 from connectors.kafka.topics import Topic, described
@@ -39,6 +39,7 @@ class KafkaLog:
         self.settings, self.members = settings, frozenset(members)
         self._lock = threading.RLock()
         self._numbers: SchemaNumbers = schema_numbers(settings.schema_registry_url)
+        self._restoring = Restoring(self._numbers.contract_of)
         self._reader: Reader | None = None
         self._admin: KafkaAdminClient | None = None
         self._topics: dict[str, Topic] = {}
@@ -48,8 +49,6 @@ class KafkaLog:
         self._ends: dict[Partition, int] = {}
         self._places: dict[Partition, int] = {}
         """Next offset of each partition that is read, as given out."""
-        self._held: list[Arrived] = []
-        """Records given by the client that can't be restored before the registry answers; they stop their partition only."""
 
     def close(self) -> None:
         """End the connections."""
@@ -66,8 +65,7 @@ class KafkaLog:
         with self._lock:
             self._look()
             client = self._placed(after)
-            arrived = self._polled(client, limit, wait_s)
-            records = self._restored(arrived)
+            records = self._restored(client, self._polled(client, limit, wait_s))
             for record in records:
                 self._places[record.topic, record.partition] = record.offset + 1
             return records
@@ -87,7 +85,7 @@ class KafkaLog:
             while time.monotonic() < deadline:
                 found = [each for each in client.poll(POLL_S, 1) if each[:2] == partition]
                 if found:
-                    return restore(found[0], self._numbers.contract_of) if found[0].offset == offset else None
+                    return self._restoring.restore(found[0]) if found[0].offset == offset else None
             raise unavailable(self.settings, f"offset {offset} of {partition[0]} partition {partition[1]} did not come")
 
     def ends(self) -> dict[Partition, int]:
@@ -96,7 +94,8 @@ class KafkaLog:
             self._look()
             self._ends, self._ends_at = self._offsets(OffsetSpec.LATEST), time.monotonic()
             # What a transaction leaves at the end of a partition is no record: whoever has read past it is not behind.
-            return {p: self._behind(p, end) for p, end in self._ends.items()}
+            passed = self._reader.positions() if self._reader is not None else {}
+            return {p: self._places[p] if p in self._places and passed.get(p, 0) >= end else end for p, end in self._ends.items()}
 
     def identities(self) -> Mapping[str, str]:
         """Topic -> its identity at the brokers; goes on changing as topics appear."""
@@ -147,13 +146,12 @@ class KafkaLog:
         wanted = {p: after[p].next_offset if p in after else 0 for p in self._partitions()}
         if wanted.keys() != self._places.keys():
             self._refuse_cut(wanted)
-            self._places, self._held = wanted, []
+            self._places = wanted
             client.place(wanted)
             return client
         for partition, offset in wanted.items():
             if self._places[partition] != offset:
                 self._places[partition] = offset
-                self._held = [each for each in self._held if each[:2] != partition]
                 client.seek(partition, offset)
         return client
 
@@ -176,53 +174,54 @@ class KafkaLog:
 
     def _polled(self, client: Reader, limit: int, wait_s: float) -> list[Arrived]:
         """Records up to the limit, or what there is; nothing only at the end of the log, or after `wait_s` without news."""
-        arrived, self._held = self._held, []
+        arrived: list[Arrived] = []
         quiet_since = time.monotonic()
         while True:
-            try:
-                some = client.poll(POLL_S if not arrived else 0, limit - len(arrived)) if len(arrived) < limit else []
-            except OutOfRange as error:
-                self._refuse_cut(self._places)
-                raise LogChanged(f"A topic no longer has what comes next ({error}); look at `yrd status`.") from error
+            some = self._next(client, POLL_S if not arrived else 0, limit - len(arrived))
             arrived += some
             if some and len(arrived) < limit:
                 continue
-            if arrived or (wait_s and time.monotonic() > quiet_since + wait_s and not self._asks_again()):
+            if arrived or self._at_rest(client, wait_s, time.monotonic() - quiet_since):
                 return arrived
-            if not wait_s and self._drained(client):
-                return arrived
-            if time.monotonic() > quiet_since + max(wait_s, self.settings.kafka_wait_s):
-                raise unavailable(self.settings, "records before the end of the topics do not come")
             self._look()
 
-    def _asks_again(self) -> bool:
-        """Ask for the ends when they are old: brokers that do not answer are noticed by that, since fetching is silent then."""
-        if time.monotonic() > self._ends_at + ENDS_AGE_S:
-            self.ends()
-        return False
+    def _next(self, client: Reader, wait_s: float, limit: int) -> list[Arrived]:
+        try:
+            return client.poll(wait_s, limit)
+        except OutOfRange as error:
+            self._refuse_cut(self._places)
+            raise LogChanged(f"A topic no longer has what comes next ({error}); look at `yrd status`.") from error
 
-    def _drained(self, client: Reader) -> bool:
-        """Whether everything up to the newest committed record was given out."""
+    def _at_rest(self, client: Reader, wait_s: float, quiet_s: float) -> bool:
+        """Whether nothing more is to be waited for. Raises LogUnavailable where records that are there do not come."""
+        if wait_s:
+            # Brokers that don't answer are noticed by asking for the ends, since fetching is silent then.
+            if time.monotonic() > self._ends_at + ENDS_AGE_S:
+                self.ends()
+            return quiet_s > wait_s
         self.ends()
         positions = client.positions()
-        return all(positions.get(partition, 0) >= end for partition, end in self._ends.items())
+        if all(positions.get(partition, 0) >= end for partition, end in self._ends.items()):
+            return True
+        if quiet_s > self.settings.kafka_wait_s:
+            raise unavailable(self.settings, "records before the end of the topics do not come")
+        return False
 
-    def _restored(self, arrived: list[Arrived]) -> list[Record]:
-        """Records in stored form. Those whose schema number waits for the registry hold up their own partition alone."""
+    def _restored(self, client: Reader, arrived: list[Arrived]) -> list[Record]:
+        """Records in stored form. One whose schema number waits for the registry holds up its own partition alone."""
         records: list[Record] = []
         waiting: set[Partition] = set()
         trouble: RegistryUnavailable | None = None
-        contract_of = self._numbers.contract_of
+        restore = self._restoring.restore
         for each in arrived:
-            if each[:2] in waiting:
-                self._held.append(each)
+            if waiting and each[:2] in waiting:
                 continue
             try:
-                records.append(restore(each, contract_of))
+                records.append(restore(each))
             except RegistryUnavailable as error:
                 trouble = error
                 waiting.add((each.topic, each.partition))
-                self._held.append(each)
+                client.seek((each.topic, each.partition), each.offset)
         if trouble is not None and not records:
             raise trouble
         return records
@@ -256,10 +255,3 @@ class KafkaLog:
             return 0, 0
         ask = partial(self._offsets, partitions=[partition])
         return ask(OffsetSpec.EARLIEST)[partition], ask(OffsetSpec.LATEST)[partition]
-
-    def _behind(self, partition: Partition, end: int) -> int:
-        """The end as far as records go: where reading has passed the last one, that is the end."""
-        given = self._places.get(partition)
-        if given is None or self._reader is None or given >= end:
-            return end
-        return given if self._reader.positions().get(partition, 0) >= end else end

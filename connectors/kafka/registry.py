@@ -5,6 +5,7 @@ wrote the record, and no other schema is tried on it.
 """
 
 import json
+import time
 from typing import Any, Protocol
 
 import httpx
@@ -20,6 +21,7 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 NOT_FOUND = 404
 CONFLICT = 409
 TIMEOUT_S = 10
+ASK_AGAIN_S = 0.5
 
 
 class RegistryUnavailable(LogUnavailable):
@@ -61,6 +63,8 @@ class Registry:
         self._client = httpx.Client(timeout=TIMEOUT_S, headers={"Accept": "application/vnd.schemaregistry.v1+json"})
         self._numbers: dict[tuple[str, Contract], int] = {}
         self._contracts: dict[int, Contract] = {}
+        self._silent: tuple[float, RegistryUnavailable] | None = None
+        """Until when (monotonic) it is not asked again, and what was said of it: each record would ask."""
 
     def number_of(self, topic: str, known: Contract) -> int:
         """The number of a contract under a topic's subject; registered on first use."""
@@ -108,16 +112,22 @@ class Registry:
         return self._contracts[number]
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
+        if self._silent is not None and time.monotonic() < self._silent[0]:
+            raise self._silent[1]
         try:
             answer = self._client.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryUnavailable(
-                f"The schema registry at {self.url} does not answer ({error or type(error).__name__}); see that it runs and that "
-                "YRD_SCHEMA_REGISTRY_URL is right."
-            ) from error
+            raise self._unavailable(f"does not answer ({error or type(error).__name__})") from error
         if answer.status_code >= 500:
-            raise RegistryUnavailable(f"The schema registry at {self.url} is not well ({_said(answer)}); look at its log.")
+            raise self._unavailable(f"is not well ({_said(answer)})")
         return answer
+
+    def _unavailable(self, what: str) -> RegistryUnavailable:
+        error = RegistryUnavailable(
+            f"The schema registry at {self.url} {what}; see that it runs and that YRD_SCHEMA_REGISTRY_URL is right."
+        )
+        self._silent = time.monotonic() + ASK_AGAIN_S, error
+        return error
 
     def _whole(self, answer: httpx.Response) -> dict[str, Any]:
         if answer.status_code != 200:

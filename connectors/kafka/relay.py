@@ -20,8 +20,8 @@ from kafka.producer.future import FutureRecordMetadata
 from connectors.home import Busy, Home
 from connectors.kafka import topics
 from connectors.kafka.connecting import FOREVER_MS, KafkaRefused, NotLetIn, admin, connection, sentences, unavailable, verdict
-from connectors.kafka.framing import HEADERS, frame
-from connectors.kafka.registry import SchemaNumbers, schema_numbers
+from connectors.kafka.framing import Framing
+from connectors.kafka.registry import schema_numbers
 from connectors.settings import Settings
 from repository.application import Publisher, Tracked
 from repository.log import LogUnavailable
@@ -65,8 +65,8 @@ class Relay:
     def __init__(self, store: Publisher, settings: Settings, tell: Callable[[str], None]) -> None:
         self.store, self.settings, self.tell = store, settings, tell
         self.standing = Standing()
-        self._numbers: SchemaNumbers = schema_numbers(settings.schema_registry_url)
-        self._headers = HEADERS[settings.kafka_headers]
+        numbers = schema_numbers(settings.schema_registry_url)
+        self._framing = Framing(store.code, numbers.number_of, settings.kafka_headers)
         self._pending: deque[tuple[int, int, FutureRecordMetadata]] = deque()
         self._pending_bytes = 0
         self._recorded_at = self._moved_at = 0.0
@@ -126,7 +126,7 @@ class Relay:
             events = self.store.notifications(self.standing.sent, CHUNK)
             self._send(producer, events)
             self._collect()
-            self._record(always=not self._pending)
+            self._record(always=not events and not self._pending)
             if events:
                 continue
             if not follow:
@@ -135,17 +135,18 @@ class Relay:
             stop.wait(self.settings.poll_interval_ms / 1000)
 
     def _send(self, producer: KafkaProducer, events: Sequence[Notification]) -> None:
-        code, number_of, headers_of = self.store.code, self._numbers.number_of, self._headers
-        for event in events:
-            framed = frame(code, event, number_of, headers_of)
-            with sentences(self.settings):
-                future = producer.send(framed.topic, framed.value, framed.key, framed.headers)
-            self._pending.append((event.id, len(framed.value), future))
-            self._pending_bytes += len(framed.value)
-            self.standing.sent = event.id
-            self.standing.events += 1
-            if len(self._pending) > WINDOW_RECORDS or self._pending_bytes > WINDOW_BYTES:
-                self._settle(self.settings.kafka_wait_s, down_to=WINDOW_RECORDS // 2)
+        frame, standing, pending = self._framing.frame, self.standing, self._pending
+        with sentences(self.settings):
+            for event in events:
+                topic, key, value, headers = frame(event)
+                pending.append((event.id, len(value), producer.send(topic, value, key, headers)))
+                self._pending_bytes += len(value)
+                standing.sent = event.id
+                if self._pending_bytes > WINDOW_BYTES:
+                    self._settle(self.settings.kafka_wait_s, down_to=len(pending) // 2)
+        standing.events += len(events)
+        if len(pending) > WINDOW_RECORDS:
+            self._settle(self.settings.kafka_wait_s, down_to=WINDOW_RECORDS // 2)
 
     # -- acknowledgements --
 
