@@ -11,6 +11,7 @@ from connectors.home import Home
 from connectors.kafka import access, topics
 from connectors.kafka.connecting import KafkaRefused
 from connectors.settings import SettingError
+from repository.log import LogUnavailable
 from tests.broker import Broker
 from tests.dumps_for_tests import Yrd, command, imported, many, profile, projected
 from tests.kafka_region import embedded_digest, kafka_region, on_topic, relayed
@@ -75,6 +76,14 @@ def test_a_publisher_does_not_read_and_the_hub_makes_no_topics(tmp_path: Path, k
     wider = replace(as_account(home, "hub", kafka).settings, kafka_partitions=9)
     with pytest.raises(KafkaRefused, match="does not let hub do this"):
         topics.prepare(wider, ["31"])
+
+
+def test_an_account_that_sees_no_topics_is_told_so(tmp_path: Path, kafka: Broker) -> None:
+    home = as_account(prepared(tmp_path, kafka), "stranger", kafka)
+    with pytest.raises(
+        LogUnavailable, match=r"shows no topic of 00, 31, 32, 33, 34; make them with `yrd kafka init`, or see whether"
+    ):
+        projected(home)
 
 
 def test_a_wrong_password_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:

@@ -21,7 +21,7 @@ from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema
 from connectors.kafka.topics import Topic, described
 from connectors.settings import Settings
 from repository.columns import MARKER
-from repository.log import Checkpoint, LogChanged, Partition, Record
+from repository.log import Checkpoint, LogChanged, LogUnavailable, Partition, Record
 
 POLL_S = 0.05
 ENDS_AGE_S = 1.0
@@ -126,6 +126,12 @@ class KafkaLog:
         with sentences(self.settings):
             found = described(self._administrating())
         ours = {name: topic for name, topic in found.items() if names.listed(name, self.members)}
+        if not ours and not self._topics:
+            # An account without permissions sees no topics either; nothing to read must not look like nothing new.
+            raise LogUnavailable(
+                f"Kafka at {self.settings.kafka_bootstrap} shows no topic of {', '.join(sorted(self.members))}; make them with "
+                "`yrd kafka init`, or see whether this account may read them (`yrd kafka acl`)."
+            )
         for name, before in self._topics.items():
             if name not in ours or ours[name].identity != before.identity:
                 raise LogChanged(
