@@ -8,7 +8,7 @@ import typer
 from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
-from connectors.commands import administering, demo, publishing, reading
+from connectors.commands import access, administering, audit, demo, publishing, reading
 from connectors.home import Busy
 from connectors.known import KnownLost
 from connectors.reads import ReadRefused
@@ -41,6 +41,8 @@ for name, command in (
 ):
     app.command(name)(command)
 for name, group in (
+    ("audit", audit.audit),
+    ("access", access.access),
     ("quarantine", reading.quarantine),
     ("gaps", reading.gaps),
     ("profiles", administering.profiles),

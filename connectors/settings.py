@@ -33,6 +33,12 @@ MEANINGS = {
     "read_row_limit": "Most rows one query may return.",
     "readers": "Queries that may run at once; further ones wait.",
     "reader_wait_s": "How long a further query waits for its turn.",
+    "export_time_limit_s": "Longest time one export of an audit command may take.",
+    "reader_group": "Group of the operating system whose members may read at the socket; empty: the home's owner alone.",
+    "operators": "Accounts that publish and run the base, separated by commas; empty, with auditors empty: everybody.",
+    "auditors": "Accounts that run audit and access commands, separated by commas; none may be an operator.",
+    "purpose_required": "Whether every query, export and audit command must state its purpose.",
+    "access_retention_days": "How long a record of the access log is kept at least; three years by default.",
 }
 
 
@@ -53,6 +59,12 @@ class Settings:
     read_row_limit: int = 1_000_000
     readers: int = 16
     reader_wait_s: int = 30
+    export_time_limit_s: int = 600
+    reader_group: str = ""
+    operators: str = ""
+    auditors: str = ""
+    purpose_required: bool = False
+    access_retention_days: int = 1096
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:

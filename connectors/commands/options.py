@@ -14,6 +14,10 @@ PublisherOption = Annotated[str, typer.Option("--publisher", help="Code of the p
 SourceOption = Annotated[str, typer.Option("--source", help="Name of the reporting system.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 OperatorOption = Annotated[str | None, typer.Option("--operator", help="Account or role that reports; never a citizen's name.")]
+PurposeOption = Annotated[
+    str | None,
+    typer.Option("--purpose", envvar="YRD_PURPOSE", help="Duty or number of the case; goes into the access log. No names."),
+]
 DEFAULT_HOME = Path("var")
 
 
