@@ -85,10 +85,25 @@ def history(
     with taking(home, None) as taken:
         hub.export(home, "audit_history", taken.add, purpose, entity=entity, publisher=publisher, kind=kind)
         log = _rows(taken.connection, "SELECT * FROM change_log")
-        events = {kind: _by_event(taken.connection, kind) for kind in FACT_KINDS}
+        events = {name: _by_event(taken.connection, name) for name in FACT_KINDS}
         proofs = proof_status(taken.connection, {str(row["event_id"]) for row in log})
-    rows = [row for each in log for row in _fields(each, events[each["kind"]][str(each["event_id"])])]
+    rows = [row for each in sorted(log, key=lambda r: _place(r, events)) for row in _fields(each, _event(each, events))]
     return [{**row, "proof": proofs.get(str(row["event_id"]), NOT_SEALED)} for row in rows]
+
+
+def _event(row: Row, events: Mapping[str, Mapping[str, Row]]) -> Row:
+    return events[row["kind"]][str(row["event_id"])]
+
+
+def _place(row: Row, events: Mapping[str, Mapping[str, Row]]) -> tuple[object, ...]:
+    """By entity and version; the fields of one event in the order in which it names them."""
+    field = row["field"]
+    return (
+        row["kind"],
+        str(row["entity_id"]),
+        row["version"],
+        -1 if field is None else _event(row, events)["changed"].index(field),
+    )
 
 
 def _fields(row: Row, event: Row) -> Iterator[Row]:

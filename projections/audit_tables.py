@@ -35,7 +35,7 @@ def history(given: Arguments) -> list[Part]:
     """The change log of `entity` (key or identity), and its events whole; `publisher` and `kind` narrow, where given."""
     narrowed = "WHERE ($publisher IS NULL OR publisher = $publisher) AND ($kind IS NULL OR kind = $kind)"
     parameters = {"entity": given["entity"], "publisher": given.get("publisher"), "kind": given.get("kind")}
-    log = Part("change_log", f"SELECT * FROM change_log($entity) {narrowed} ORDER BY ALL", parameters)  # type: ignore[arg-type]
+    log = Part("change_log", f"SELECT * FROM change_log($entity) {narrowed}", parameters)  # type: ignore[arg-type]
     return [log, *(_events(kind, given["entity"]) for kind in FACT_KINDS)]
 
 

@@ -155,8 +155,27 @@ def compare(connection: duckdb.DuckDBPyConnection, table: str, live: str, replay
     if found:
         return Compared(table, one, other, _first_cell(table, *found[0]))
     if one != other:
-        return Compared(table, one, other, Difference(table, {}, None, f"{one} rows", f"{other} rows"))
+        return Compared(table, one, other, _repeated(connection, table, live, replayed))
     return Compared(table, one, other, None)
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, table: str, live: str, replayed: str) -> Difference:
+    """The first row of which one base has more copies than the other."""
+    keys = KEYS[table]
+    listed = ", ".join(keys)
+    same = " AND ".join(f"l.{key} IS NOT DISTINCT FROM r.{key}" for key in keys)
+    *key, one, other = connection.execute(
+        f"""
+        SELECT {", ".join(f"l.{key}" for key in keys)}, l.copies, r.copies
+        FROM (SELECT {listed}, count(*) AS copies FROM {live}.{table} GROUP BY ALL) AS l
+        JOIN (SELECT {listed}, count(*) AS copies FROM {replayed}.{table} GROUP BY ALL) AS r ON {same}
+        WHERE l.copies <> r.copies
+        ORDER BY {", ".join(f"l.{key}" for key in keys)}
+        LIMIT 1
+        """
+    ).fetchall()[0]
+    named = dict(zip(keys, map(text_of, key), strict=True))
+    return Difference(table, named, None, f"{one} times", f"{other} times")
 
 
 def _shared_columns(connection: duckdb.DuckDBPyConnection, table: str, live: str, replayed: str) -> list[str]:
