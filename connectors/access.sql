@@ -7,6 +7,16 @@ BEGIN
     SELECT raise(ABORT, 'The access log is append-only; records past their retention go with `yrd access purge`.');
 END;
 
+-- REPLACE deletes without the trigger above, so it is met before it begins.
+CREATE TRIGGER IF NOT EXISTS record_not_replaced BEFORE INSERT ON stored_events
+WHEN EXISTS (
+    SELECT 1 FROM stored_events
+    WHERE (originator_id = NEW.originator_id AND originator_version = NEW.originator_version) OR rowid = NEW.rowid
+)
+BEGIN
+    SELECT raise(ABORT, 'The access log is append-only; records past their retention go with `yrd access purge`.');
+END;
+
 CREATE TRIGGER IF NOT EXISTS record_unchanged BEFORE UPDATE ON stored_events
 WHEN NEW.rowid IS NOT OLD.rowid
     OR NEW.originator_id IS NOT OLD.originator_id

@@ -70,7 +70,7 @@ def _tokens(sql: str) -> Iterator[Token]:
         found = duckdb.tokenize(data.decode())
     except duckdb.Error:
         return
-    ends = [start for start, _ in found[1:]] + [len(data)]
+    ends = [*(start for start, _ in found[1:]), len(data)][: len(found)]
     for (start, kind), end in zip(found, ends, strict=True):
         yield kind.name, data[start:end].decode("utf-8", "replace")
 
@@ -83,7 +83,7 @@ def _part(kind: str, lexeme: str, words: Words, kept: dict[str, str]) -> str:
     quoted = QUOTED.match(lexeme)
     plain = WORD.match(lexeme)
     name = quoted[1] if quoted else plain[0] if plain else ""
-    if kind == "keyword" and not quoted and name.isascii():
+    if kind == "keyword" and not quoted and name.isascii() and name.lower() not in words.columns:
         return name.upper()
     return _name(name.lower(), words, kept)
 

@@ -123,7 +123,8 @@ def accesses(records: Sequence[Mapping[str, Any]]) -> list[Record]:
     for each in records:
         name = str(each["entity_id"])
         begun = found[name]["asked_at"] if name in found else each["recorded_at"]
-        found[name] = {**each, "asked_at": begun, "outcome": each["outcome"] or "unfinished"}
+        entities = [str(entity) for entity in each["entities"]]
+        found[name] = {**each, "asked_at": begun, "entities": entities, "outcome": each["outcome"] or "unfinished"}
     return [{name: one[name] for name in ("asked_at", *SHOWN)} for one in found.values()]
 
 
