@@ -6,6 +6,7 @@ where it stood, and what is compared.
 """
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from eventsourcing.persistence import PersistenceError
 
 from connectors import hub
 from connectors.base import Progress, remove, replay_into
@@ -38,8 +40,8 @@ class Held:
     offsets: Offsets
     committed_at: str | None = None
     into: Path | None = None
-    behind: int = 0
-    """Records that the logs hold and the base has not applied: an answer from the base does not know them."""
+    behind: int | None = None
+    """Records that the logs hold and the base has not applied, which an answer from the base does not know; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,16 @@ def asof(home: Home, valid: str, known: str, into: Path | None = None, purpose: 
         digest = content_digest(taken.connection, "{kind}")
         taken.note("as_of", valid=valid, known=known, digest=digest, positions=json.dumps(positions))
     offsets = _offsets(positions)
-    with log_of(home) as log:
-        behind = sum(max(0, end - offsets.get(partition, min(end, 1))) for partition, end in log.ends().items())
-    return Held(rows, digest, offsets, into=into, behind=behind)
+    return Held(rows, digest, offsets, into=into, behind=_behind(home, offsets))
+
+
+def _behind(home: Home, offsets: Offsets) -> int | None:
+    """Records behind the offsets; None where this account may not read the logs, which is no reason to answer nothing."""
+    try:
+        with log_of(home) as log:
+            return sum(max(0, end - offsets.get(partition, min(end, 1))) for partition, end in log.ends().items())
+    except (OSError, sqlite3.Error, PersistenceError):
+        return None
 
 
 def history(

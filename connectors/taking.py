@@ -1,5 +1,6 @@
 """Files that auditors take away: a DuckDB file or a folder of Parquet, filled aside and put in place when it is whole."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ class Taken:
         self.home = home
         self.file = folder / "taken.duckdb"
         self.connection = connect(home, self.file)
+        # Whoever takes tables away need not be able to write into the home.
+        self.connection.execute("SET temp_directory = $1", [str(folder / "spill")])
 
     def add(self, table: str, reader: pa.RecordBatchReader) -> None:
         """Make `table` from rows; the columns of a kind get the types that they have in the base."""
@@ -54,8 +57,9 @@ def taking(home: Home, into: Path | None) -> Iterator[Taken]:
     """
     if into is not None and into.exists():
         raise ValueError(f"{into} exists already; name another file.")
-    # Beside its place, so that moving it there is renaming; else where the home spills, which has room for a base.
-    near = home.folder if into is None else into.absolute().parent
+    # Beside its place, so that moving it there is renaming; else in the home, which has room for a base, where it may be.
+    in_home = os.access(home.folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    near = into.absolute().parent if into is not None else home.folder if in_home else None
     with tempfile.TemporaryDirectory(prefix=".taking-", dir=near) as folder:
         taken = Taken(home, Path(folder))
         try:

@@ -464,6 +464,8 @@ def test_who_asks_is_who_the_system_says_and_not_who_the_client_says(open_folder
         os.seteuid(NOBODY)
         try:
             query(home.folder / "hub.sock", "SELECT 1", purpose=f"I am {ME}")
+            with pytest.raises(ReadRefused, match="is no auditor"):
+                replays.asof(home, "2026-06-01", datetime.now(UTC).isoformat())
             for op in ("project", "access_list"):
                 with pytest.raises(ReadRefused, match=f"{account_name(NOBODY)} is no "):
                     call(home.folder / "hub.sock", op, account=ME, caller=ME)
@@ -472,7 +474,38 @@ def test_who_asks_is_who_the_system_says_and_not_who_the_client_says(open_folder
             os.setegid(0)
     found = [(o["account"], o["account_id"], o["command"], o["outcome"]) for o in told(home)]
     name = account_name(NOBODY)
-    assert found == [(name, NOBODY, "query", "answered"), (name, NOBODY, "access_list", "refused")]
+    assert found == [
+        (name, NOBODY, "query", "answered"),
+        (name, NOBODY, "audit_asof", "refused"),
+        (name, NOBODY, "access_list", "refused"),
+    ]
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not hasattr(socket, "SO_PEERCRED"), reason="only root can ask as another account")
+def test_an_auditor_of_another_account_needs_nothing_but_the_socket(open_folder: Path, tmp_path: Path) -> None:
+    import grp
+
+    home = region(open_folder)
+    imported(home, profile(tmp_path), many(tmp_path, 3))
+    projected(home)
+    settings = {"operators": ME, "auditors": account_name(NOBODY), "purpose_required": True}
+    home = configured(home, reader_group=grp.getgrgid(NOBODY).gr_name, **settings)
+    home.folder.chmod(0o755)
+    for name in ("stores", "access", "base", "locks", "known", "keys", "rejections"):
+        (home.folder / name).mkdir(exist_ok=True)
+        (home.folder / name).chmod(0o700)
+    moment = datetime.now(UTC).isoformat()
+    with following(home):
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            found = replays.asof(home, "2026-06-01", moment, purpose="case 7")
+            rows = replays.history(home, "院000001", purpose="case 7")
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+    assert (found.rows["supply"], found.behind, len({r["event_id"] for r in rows})) == (3, None, 1)
+    assert {(o["account"], o["role"], o["outcome"]) for o in told(home)} == {(account_name(NOBODY), "auditor", "answered")}
 
 
 def test_a_group_that_is_none_is_refused_with_a_sentence(home: Home) -> None:

@@ -86,7 +86,9 @@ def asof(
     """What the logs held at a moment about a day, by when they had received it."""
     found = replays.asof(Home(home), str(valid_day(valid)), moment(known), into, purpose)
     _tell(found, as_json, f"What the logs held at {moment(known)} about {valid_day(valid)}")
-    if found.behind:
+    if found.behind is None:
+        talk.print("Whether the logs hold more than the base has applied can't be seen by this account; `yrd status` tells.")
+    elif found.behind:
         talk.print(f"{found.behind:,} records of the logs are not in the base yet; `yrd project` applies them.")
 
 
