@@ -41,13 +41,13 @@ for name, command in (
 ):
     app.command(name)(command)
 for name, group in (
-    ("audit", audit.audit),
-    ("access", access.access),
     ("quarantine", reading.quarantine),
     ("gaps", reading.gaps),
     ("profiles", administering.profiles),
     ("schemas", administering.schemas),
     ("key", administering.key),
+    ("audit", audit.audit),
+    ("access", access.access),
 ):
     app.add_typer(group, name=name)
 

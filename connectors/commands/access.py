@@ -32,7 +32,7 @@ def list_(
     if as_json:
         print_json(found["accesses"])
         return
-    print_table("", SHOWN, [[_cell(one[name]) for name in SHOWN] for one in found["accesses"]])
+    print_table("", SHOWN, [[_cell(name, one[name]) for name in SHOWN] for one in found["accesses"]])
     if found["further"]:
         talk.print(f"{found['further']:,} further ones; see them with --limit, --since and --until.")
 
@@ -48,7 +48,9 @@ def _identity(text: str | None) -> str | None:
         raise typer.BadParameter(f'"{text}" is no identity; `yrd audit history` prints it beside the key.') from error
 
 
-def _cell(value: Any) -> Any:
+def _cell(name: str, value: Any) -> Any:
+    if name == "asked_at":
+        return str(value)[:19]
     return ", ".join(value) if isinstance(value, list) else value
 
 

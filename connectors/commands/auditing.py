@@ -85,7 +85,7 @@ def asof(
 ) -> None:
     """What the logs held at a moment about a day, by when they had received it."""
     found = replays.asof(Home(home), str(valid_day(valid)), moment(known), into, purpose)
-    _tell(found, as_json, f"What the logs held at {moment(known)} about {valid_day(valid)}")
+    _tell(found, as_json, f"What the logs held at {moment(known)} about {valid_day(valid)}:", "digest of the answer")
     if found.behind is None:
         talk.print("Whether the logs hold more than the base has applied can't be seen by this account; `yrd status` tells.")
     elif found.behind:
@@ -102,17 +102,18 @@ def said(
     """What the base showed at a moment: the logs replayed up to where its last commit until then had come."""
     with progress_bar("Replaying") as progress:
         found = replays.said(Home(home), moment(at), into, purpose, lambda number: progress("events", number))
-    _tell(found, as_json, f"What the base showed at {moment(at)}, committed at {found.committed_at}")
+    _tell(found, as_json, f"What the base showed at {moment(at)}, committed at {found.committed_at}:")
 
 
-def _tell(found: replays.Held, as_json: bool, title: str) -> None:
+def _tell(found: replays.Held, as_json: bool, title: str, digest: str = "content digest") -> None:
     offsets = {f"{topic}/{partition}": offset for (topic, partition), offset in found.offsets.items()}
     if as_json:
         cells = {"rows": found.rows, "digest": found.digest, "offsets": offsets, "committed_at": found.committed_at}
         print_json({**cells, "behind": found.behind, "into": found.into})
         return
-    print_table(title, list(found.rows), [list(found.rows.values())])
-    say(f"content digest: {found.digest}")
+    say(title)
+    print_table("", list(found.rows), [list(found.rows.values())])
+    say(f"{digest}: {found.digest}")
     say("offsets: " + (", ".join(f"{place}={offset}" for place, offset in offsets.items()) or "none"))
     if found.into is not None:
         say(f"Wrote {found.into}.")
@@ -132,7 +133,10 @@ def diff(
     if moment(first) > moment(second):
         raise typer.BadParameter(f"{first} is later than {second}; give the earlier moment first.")
     rows = replays.difference(Home(home), moment(first), moment(second), valid_day(valid), purpose)
-    print_result(pa.Table.from_pylist(rows, pa.schema(list(DIFFERENCES.items()))), "json" if as_json else form, output)
+    table = pa.Table.from_pylist(rows, pa.schema(list(DIFFERENCES.items())))
+    form = "json" if as_json else form
+    # People see the words; the identities are in the forms that programs read.
+    print_result(table.select(list(DIFFERENCES)[1:9]) if form == "table" else table, form, output)
 
 
 def rebuild(
@@ -153,7 +157,7 @@ def rebuild(
     with progress_bar("Replaying") as progress:
         if not compare:
             assert offsets is not None
-            _tell(replays.rebuilt(opened, offsets, into, lambda number: progress("events", number)), as_json, "Replayed")
+            _tell(replays.rebuilt(opened, offsets, into, lambda number: progress("events", number)), as_json, "Replayed:")
             return
         found = replays.compared(opened, offsets, into, purpose, lambda number: progress("events", number))
     _tell_compared(found, as_json)
