@@ -77,11 +77,11 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
 
 
 @quarantine.command("list")
-def quarantine_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def quarantine_list(purpose: PurposeOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List records that wait for a fix or a decision, and those decided."""
     cells = "quarantine_no, topic, partition, log_offset, position, event_type, state, reason, note"
     sql = f"SELECT {cells} FROM quarantine ORDER BY quarantine_no"
-    print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
+    print_result(hub.read(Home(home), sql, purpose=purpose), "json" if as_json else "table", None)
 
 
 @quarantine.command("retry")
@@ -110,9 +110,10 @@ def quarantine_skip(
 
 
 @gaps.command("list")
-def gaps_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def gaps_list(purpose: PurposeOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List versions that must exist and have not arrived."""
-    print_result(hub.read(Home(home), "SELECT * FROM gaps ORDER BY ALL"), "json" if as_json else "table", None)
+    found = hub.read(Home(home), "SELECT * FROM gaps ORDER BY ALL", purpose=purpose)
+    print_result(found, "json" if as_json else "table", None)
 
 
 @gaps.command("skip")
