@@ -119,10 +119,11 @@ class AccessLog:
             raise ReadRefused("This home requires a purpose; state the duty or the number of the case with --purpose.")
 
     def _caller(self, uid: int, purpose: object) -> Caller:
-        account = account_name(uid)
+        account, role = account_name(uid), None
+        # Settings that contradict each other are told when the request is admitted; who asked is recorded all the same.
         with suppress(SettingError):
-            return Caller(account, uid, role_of(self.home.settings, account), None if purpose is None else str(purpose))
-        return Caller(account, uid, None, None if purpose is None else str(purpose))
+            role = role_of(self.home.settings, account)
+        return Caller(account, uid, role, None if purpose is None else str(purpose))
 
     # -- what is asked --
 

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from eventsourcing.persistence import Notification
 
 from connectors.access import LOCK_WAIT_S, AccessLog
-from repository.access import ENDED, KIND, PURGED, Caller, accesses, is_purged, purge_mark, purged
+from repository.access import ENDED, KIND, PURGED, Caller, access_of, is_purged, purge_mark, purged
 from repository.application import Publisher, stored_row
 from repository.encoding import NotAnEvent, decode_own
 from repository.identity import entity_id, event_id
@@ -23,11 +23,40 @@ SYSTEM = Caller("", -1)
 
 
 def listed(log: AccessLog, given: Mapping[str, Any]) -> Result:
-    """Accesses, newest first: of `account`, about `entity`, asked `since` and before `until`, at most `limit`, where given."""
-    records = [record for _, record in _records(log.store()) if record is not None]
-    found = [one for one in reversed(accesses(records)) if _wanted(one, given)]
+    """Accesses, newest first: of `account`, about `entity`, asked `since` and before `until`, at most `limit`, where given.
+
+    `further` says whether there are more. The log is read from its end, and no further than needed.
+    """
+    found: list[dict[str, Any]] = []
     limit = given.get("limit")
-    return {"accesses": found[:limit], "further": max(0, len(found) - limit) if limit else 0}
+    for one in _newest_first(log.store()):
+        if _wanted(one, given):
+            found.append(one)
+        if limit and len(found) > limit:
+            return {"accesses": found[:limit], "further": True}
+    return {"accesses": found, "further": False}
+
+
+def _newest_first(store: Publisher) -> Iterator[dict[str, Any]]:
+    """Every access whose first record is there, by that record's position, the last one first."""
+    ends: dict[str, dict[str, Any]] = {}
+    above = (store.recorder.max_notification_id() or 0) + 1
+    while above > 1:
+        below = max(0, above - 1 - READ_EVENTS)
+        notifications = [n for n in store.notifications(below, READ_EVENTS) if n.id < above]
+        for record in map(_readable, reversed(notifications)):
+            if record is None:
+                continue
+            entity = str(record["entity_id"])
+            if record["event_type"] == ENDED:
+                ends[entity] = record
+            else:
+                yield access_of(record, ends.pop(entity, None))
+        above = below + 1
+
+
+def _readable(notification: Notification) -> dict[str, Any] | None:
+    return None if is_purged(notification.state) else _decoded(notification, None)
 
 
 def _wanted(one: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
@@ -138,11 +167,6 @@ def _decoded(notification: Notification, problems: list[str] | None) -> dict[str
     if kind != KIND and problems is not None:
         problems.append(f"Position {notification.id} holds a record of kind {kind}.")
     return record if kind == KIND else None
-
-
-def uuid_of(text: str) -> str:
-    """An entity's identity as it is compared. Raises ValueError."""
-    return str(UUID(text))
 
 
 OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {

@@ -160,8 +160,9 @@ def _served(home: Home, base: Base, log: EmbeddedLog) -> Iterator[access.AccessL
     # Whether somebody serves is answered at once, also while the owner is in the middle of a batch.
     operations: dict[str, Operation] = {name: asked(name) for name in OPERATIONS} | {ALIVE: lambda _: {ALIVE: True}}
     operations |= {name: partial(work, accesses) for name, work in access_reading.OPERATIONS.items()}
-    served = {"exports": PARTS, "access": accesses, "group": home.settings.reader_group}
-    server = ReadServer(_socket(home), base.cursor, operations, limits(home), macros=macros(), **served)  # type: ignore[arg-type]
+    server = ReadServer(
+        _socket(home), base.cursor, operations, limits(home), macros(), PARTS, accesses, home.settings.reader_group
+    )
     server.start()
     try:
         yield accesses

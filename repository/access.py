@@ -14,7 +14,7 @@ from uuid import UUID
 
 from repository import text
 from repository.identity import entity_id, event_id, leaf_hash
-from schemas.contracts import fields
+from schemas.contracts import state_fields
 
 LOG = "access"
 """The log's code, where a publisher's log has the publisher's: no publisher can have it, codes being two digits."""
@@ -114,21 +114,16 @@ def leaf_of(state: bytes) -> bytes:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def accesses(records: Sequence[Mapping[str, Any]]) -> list[Record]:
-    """One record per access from its events in order: the last one, `asked_at` the first one's moment.
+def access_of(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> Record:
+    """One access from its two records; `asked_at` is the first one's moment.
 
-    An access whose end was never recorded has the outcome "unfinished": the process died, or it is under way.
+    Where the second was never recorded the outcome is "unfinished": the process died, or the access is under way.
     """
-    found: dict[str, Record] = {}
-    for each in records:
-        name = str(each["entity_id"])
-        begun = found[name]["asked_at"] if name in found else each["recorded_at"]
-        entities = [str(entity) for entity in each["entities"]]
-        found[name] = {**each, "asked_at": begun, "entities": entities, "outcome": each["outcome"] or "unfinished"}
-    return [{name: one[name] for name in ("asked_at", *SHOWN)} for one in found.values()]
+    last = second or first
+    entities = [str(entity) for entity in last["entities"]]
+    said = {name: last[name] for name in SHOWN} | {"entities": entities, "outcome": last["outcome"] or "unfinished"}
+    return {"asked_at": first["recorded_at"], **said}
 
 
-SHOWN = tuple(n for n in fields(KIND) if n in ("event_type", "business_key", "recorded_at")) + tuple(
-    n for n in list(fields(KIND))[list(fields(KIND)).index("account") :]
-)
+SHOWN = ("event_type", "business_key", "recorded_at", *state_fields(KIND))
 """The fields of an access that are worth reading."""

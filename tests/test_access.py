@@ -12,6 +12,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connectors import access, access_reading, hub, replays
 from connectors.access import AccessLog
@@ -385,3 +387,31 @@ def test_the_commands_list_check_and_purge(home: Home, capsys: pytest.CaptureFix
     assert yrd("access", "check") == 0 and "8 of them purged: no problems" in yrd.out
     assert "Records are kept" in yrd.failure("access", "purge", "--before", datetime.now(UTC).isoformat())
     assert yrd("access", "list", "--entity", "x") == 2
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["ask", "end"]), max_size=25), st.integers(1, 7), st.integers(1, 30))
+def test_the_newest_come_first_however_the_log_is_read(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, steps: list[str], window: int, limit: int
+) -> None:
+    """Any order of beginnings and ends, read in windows of any size, lists every access once, by when it began."""
+    monkeypatch.setattr(access_reading, "READ_EVENTS", window)
+    home = region(tmp_path_factory.mktemp("home"))
+    caller = Caller("a", 1)
+    begun_: list[str] = []
+    ended_: set[str] = set()
+    with access.opened(home) as log, log.store().bulk() as append:
+        for n, step in enumerate(steps):
+            waiting = [key for key in begun_ if key not in ended_]
+            if step == "end" and waiting:
+                key = waiting[n % len(waiting)]
+                append([stored_row("access", ended(key, caller, Asking("query"), "answered", n, LONG_AGO))])
+                ended_.add(key)
+            else:
+                begun_.append(f"k{n}")
+                append([stored_row("access", asked(f"k{n}", caller, Asking("query"), LONG_AGO))])
+    with access.opened(home) as log:
+        found = access_reading.listed(log, {"limit": limit})
+    expected = [(key, "answered" if key in ended_ else "unfinished") for key in reversed(begun_)]
+    assert [(o["business_key"], o["outcome"]) for o in found["accesses"]] == expected[:limit]
+    assert found["further"] == (len(begun_) > limit)

@@ -34,7 +34,7 @@ def list_(
         return
     print_table("", SHOWN, [[_cell(name, one[name]) for name in SHOWN] for one in found["accesses"]])
     if found["further"]:
-        talk.print(f"{found['further']:,} further ones; see them with --limit, --since and --until.")
+        talk.print("There are further ones; see them with --limit, --since and --until.")
 
 
 def _moment(text: str | None) -> str | None:
