@@ -20,6 +20,8 @@ PROVENANCE = ("business_key", "doc_no", "authority", "published_on")
 APPEARED, CHANGED, DISAPPEARED = "appeared", "changed", "disappeared"
 ENCRYPTED = "(encrypted)"
 FETCHED = 5_000
+CELLS = ("valid_from", "valid_to", "publisher", "business_key", "entity_id", "event_before", "event_after")
+"""What differences.sql says of every stretch, before the two rows."""
 Row = dict[str, Any]
 
 
@@ -45,8 +47,8 @@ def between(connection: duckdb.DuckDBPyConnection, first: str, valid: str | None
         _two_timelines(connection, kind, first)
         cursor = connection.execute(DIFFERENCES.replace("{kind}", kind), [valid])
         while rows := cursor.fetchmany(FETCHED):
-            for valid_from, valid_to, before, after in rows:
-                yield from _differing(kind, valid_from, valid_to, before, after)
+            for *cells, before, after in rows:
+                yield from _differing(kind, dict(zip(CELLS, cells, strict=True)), before, after)
 
 
 def _two_timelines(connection: duckdb.DuckDBPyConnection, kind: str, first: str) -> None:
@@ -58,24 +60,15 @@ def _two_timelines(connection: duckdb.DuckDBPyConnection, kind: str, first: str)
     connection.execute(f"ALTER TABLE {kind}_all RENAME TO {kind}_history")
 
 
-def _differing(kind: str, valid_from: Any, valid_to: Any, before: Row | None, after: Row | None) -> Iterator[Row]:
-    shown = after or before
-    assert shown is not None
-    row = {"kind": kind, "publisher": shown["publisher"], "business_key": shown["business_key"]}
-    row |= {"entity_id": str(shown["entity_id"]), "valid_from": valid_from, "valid_to": valid_to}
-    events = {"event_before": before and str(before["event_id"]), "event_after": after and str(after["event_id"])}
+def _differing(kind: str, cells: Row, before: Row | None, after: Row | None) -> Iterator[Row]:
+    row = {"kind": kind, **cells}
     if before is None or after is None:
-        yield {
-            **row,
-            "change": APPEARED if before is None else DISAPPEARED,
-            "field": None,
-            "before": None,
-            "after": None,
-        } | events
+        change = APPEARED if row["event_before"] is None else DISAPPEARED
+        yield {**row, "change": change, "field": None, "before": None, "after": None}
         return
     for path in [*(n for n in PROVENANCE if before[n] != after[n]), *differences(kind, before, after)]:
         said = {"before": text_of(value_at(before, path)), "after": text_of(value_at(after, path))}
-        yield {**row, "change": CHANGED, "field": path} | said | events
+        yield {**row, "change": CHANGED, "field": path, **said}
 
 
 def stated(kind: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

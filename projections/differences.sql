@@ -1,5 +1,5 @@
 -- Where what was known of {kind} at two moments differs: per entity the stretches of valid time over which another event
--- shows, with both events whole. {kind}_earlier and {kind}_later are the timelines as known at the two moments.
+-- shows, with both events, whole where both are there. {kind}_earlier and {kind}_later are the timelines as known at the two moments.
 WITH segments AS (
     SELECT 1 AS side, entity_id, version,
            coalesce(valid_from, '-infinity'::DATE) AS starts, coalesce(valid_to, 'infinity'::DATE) AS ends
@@ -38,10 +38,16 @@ WITH segments AS (
 )
 SELECT CASE WHEN isinf(j.starts) THEN NULL ELSE j.starts END AS valid_from,
        CASE WHEN isinf(j.ends) THEN NULL ELSE j.ends END AS valid_to,
-       CASE WHEN e.version IS NOT NULL THEN e END AS before,
-       CASE WHEN l.version IS NOT NULL THEN l END AS after
+       coalesce(l.publisher, e.publisher) AS publisher,
+       coalesce(l.business_key, e.business_key) AS business_key,
+       j.entity_id::VARCHAR AS entity_id,
+       e.event_id::VARCHAR AS event_before,
+       l.event_id::VARCHAR AS event_after,
+       -- Whole rows only where there are fields to compare: they are dear to hand over.
+       CASE WHEN e.version IS NOT NULL AND l.version IS NOT NULL THEN e END AS before,
+       CASE WHEN e.version IS NOT NULL AND l.version IS NOT NULL THEN l END AS after
 FROM joined AS j
 LEFT JOIN {kind}_history AS e ON e.entity_id = j.entity_id AND e.version = j.earlier
 LEFT JOIN {kind}_history AS l ON l.entity_id = j.entity_id AND l.version = j.later
 WHERE $1::DATE IS NULL OR (j.starts <= $1::DATE AND j.ends > $1::DATE)
-ORDER BY coalesce(l.publisher, e.publisher), coalesce(l.business_key, e.business_key), j.starts
+ORDER BY 3, 4, j.starts
