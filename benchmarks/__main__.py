@@ -10,6 +10,7 @@ from benchmarks.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 EVENTS_SEEN = 200
+QUERIES_RECORDED = 1_000
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
 
 def run(folder: Path, rows: int, big_rows: int, history: int) -> str:
     """All scenarios in order; the results as Markdown."""
-    sizes = dict.fromkeys(SCENARIOS, rows) | {"visible": EVENTS_SEEN, "long_history": history}
+    sizes = dict.fromkeys(SCENARIOS, rows) | {"visible": EVENTS_SEEN, "long_history": history, "access_log": QUERIES_RECORDED}
     found = {name: in_a_process(name, folder, sizes[name]) for name in SCENARIOS}
     (folder / "big").mkdir()
     big = in_a_process("first_import", folder / "big", big_rows)
@@ -46,7 +47,7 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         speed = f"{rows / one.wall_s:,.0f}/s | {one.wall_s:.1f} s | {ratio:.2f} of {baseline}"
         return f"| {what} | {speed} | {target} | {one.peak_mib:,} MiB |"
 
-    seen, long = found["visible"].said, found["long_history"].said
+    seen, long, asof = found["visible"].said, found["long_history"].said, found["audit_asof"]
     lines = [
         "# Results",
         "",
@@ -71,6 +72,8 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         f"| current state by city over {long['rows']:,} history rows | {long['current_ms']:.0f} ms | 100 ms |",
         f"| as of a day by city, all that is known | {long['asof_now_ms']:.0f} ms | 2,000 ms |",
         f"| as of a day by city, as known at a moment | {long['asof_known_ms']:.0f} ms | 2,000 ms |",
+        f"| `audit asof --into` of {asof.said['rows']:,} entities ({asof.said['mib']:,} MiB) | {asof.wall_s:.1f} s | 20 s |",
+        f"| recording one query in the access log, before and after | {found['access_log'].said['each_ms']:.1f} ms | |",
         f"| peak memory of a first import of {big_rows:,} rows ({big_rows / big.wall_s:,.0f}/s) "
         f"| {big.peak_mib:,} MiB | 2,048 MiB |",
         "",

@@ -1,5 +1,6 @@
 """The scenarios: each does one piece of work on a folder and a size, and returns what it found."""
 
+import os
 import shutil
 import threading
 import time
@@ -13,7 +14,7 @@ import pyarrow.csv
 
 from benchmarks.dumps import write_dump, write_profile
 from benchmarks.measuring import Work
-from connectors import hub
+from connectors import access, hub, replays
 from connectors.home import Home
 from connectors.importing import import_dump
 from connectors.known import connect, known
@@ -201,6 +202,32 @@ def _best_ms(connection: duckdb.DuckDBPyConnection, sql: str, times: int = 3) ->
     return min(taken)
 
 
+# -- auditing ------------------------------------------------------------------------------------------------------
+
+
+def audit_asof(folder: Path, _size: int) -> Said:
+    """What the logs hold about a day, of every entity, written to a DuckDB file by the auditor's process."""
+    home, into = home_of(folder), folder / "asof.duckdb"
+    into.unlink(missing_ok=True)
+    hub.perform(home, "project")
+    known_at = datetime.now(UTC).isoformat()
+    started = time.perf_counter()
+    found = replays.asof(home, "2026-06-01", known_at, into)
+    return {"wall_s": time.perf_counter() - started, "rows": found.rows["supply"], "mib": into.stat().st_size >> 20}
+
+
+def access_log(folder: Path, size: int) -> Said:
+    """What recording costs: a query admitted and recorded before and after, `size` times, without the query."""
+    home, sql = home_of(folder), "SELECT site_name FROM supply_asof('2026-06-01', NULL) WHERE phone = '021-0' LIMIT 5"
+    with access.opened(home) as log:
+        started = time.perf_counter()
+        for _ in range(size):
+            with log.asked(os.getuid(), {"op": "query", "sql": sql}) as noted:
+                noted.answered(0, ["site_name"])
+        wall = time.perf_counter() - started
+    return {"wall_s": wall, "each_ms": wall / size * 1000}
+
+
 SCENARIOS: dict[str, Work] = {
     work.__name__: work
     for work in (
@@ -214,5 +241,7 @@ SCENARIOS: dict[str, Work] = {
         projection,
         visible,
         long_history,
+        audit_asof,
+        access_log,
     )
 }

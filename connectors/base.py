@@ -283,7 +283,17 @@ def replay(
 ) -> tuple[Path, duckdb.DuckDBPyConnection, int]:
     """A new file with the log replayed into it, up to the offsets `until` (None: to the end); not yet current."""
     file = next_file(home, publications)
-    # One that an earlier rebuild left, broken off or not accepted.
+    connection, events = replay_into(home, file, log, until, progress)
+    # Readers never saw the steps of the replay: what this file will have shown begins with the whole.
+    connection.execute("DELETE FROM commits WHERE commit_no < (SELECT max(commit_no) FROM commits)")
+    return file, connection, events
+
+
+def replay_into(
+    home: Home, file: Path, log: Log, until: Mapping[Partition, int] | None, progress: Progress
+) -> tuple[duckdb.DuckDBPyConnection, int]:
+    """A base made anew in `file` from the log, up to the offsets `until` (None: to the end), and the number of its events."""
+    # One that an earlier replay left, broken off or not accepted.
     remove(file)
     connection = connect(home, file)
     _lay_out(connection)
@@ -292,9 +302,7 @@ def replay(
     for batch in read_ahead(projector, log, home.settings.batch_records, until):
         events += projector.apply_prepared(batch, datetime.now(UTC)).events
         progress(len(batch.records))
-    # Readers never saw the steps of the replay: what this file will have shown begins with the whole.
-    connection.execute("DELETE FROM commits WHERE commit_no < (SELECT max(commit_no) FROM commits)")
-    return file, connection, events
+    return connection, events
 
 
 def replace_damaged(home: Home, log: Log, progress: Progress = lambda _number: None) -> Rebuilt:

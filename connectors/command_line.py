@@ -9,7 +9,7 @@ from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
 from connectors.collecting import collect_rarely
-from connectors.commands import administering, broker, demo, publishing, reading
+from connectors.commands import access, administering, audit, broker, demo, publishing, reading
 from connectors.home import Busy
 from connectors.kafka.connecting import KafkaRefused
 from connectors.kafka.registry import SchemaRefused
@@ -51,6 +51,8 @@ for name, group in (
     ("schemas", administering.schemas),
     ("kafka", broker.kafka),
     ("key", administering.key),
+    ("audit", audit.audit),
+    ("access", access.access),
 ):
     app.add_typer(group, name=name)
 

@@ -5,6 +5,7 @@ stores/<code>.sqlite a publisher's event store: the truth
 known/<code>.duckdb  what that publisher knows, derived from its store; may be deleted
 rejections/<code>.sqlite  dump rows that were not accepted, with reasons
 base/                the information base: CURRENT names its one current file; publications.sqlite outlives rebuilds
+access/access.sqlite  who asked what of the base, append-only
 keys/regional.key    the key that makes pseudonyms
 hub.sock             where the process that owns the base answers readers
 """
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from connectors.roles import require
 from connectors.settings import Settings, publisher_codes, read_settings, secret
 from repository.application import Publisher
 
@@ -66,8 +68,14 @@ class Home:
     # -- opening --
 
     @contextmanager
-    def store(self, code: str, wait_s: int | None = None) -> Iterator[Publisher]:
-        """The event store of a publisher, closed at the end; `wait_s`: how long to wait for who writes (default: lock_wait_s)."""
+    def store(self, code: str, to_read: bool = False, wait_s: int | None = None) -> Iterator[Publisher]:
+        """The event store of a publisher, closed at the end. NotPermitted where roles are set up and this is no operator.
+
+        `to_read`: opened for reading alone, which is a matter of who may read the file and of no role. `wait_s`: how long to
+        wait for who writes (default: lock_wait_s).
+        """
+        if not to_read:
+            require(self.settings, "publish")
         publisher = Publisher(self.member(code), self._store_environment(code, wait_s))
         try:
             yield publisher

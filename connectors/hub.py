@@ -1,23 +1,30 @@
 """The hub's work on the base, whoever owns it at the moment: a following process over its socket, or this one itself."""
 
+import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from connectors import metrics
+from connectors import access, access_reading, metrics
 from connectors.base import Base, BaseDamaged, Progress, Rebuilt, opened, replace_damaged
+from connectors.exports import Positions, Take, exporting
 from connectors.home import Home
 from connectors.logs import opened_log
 from connectors.pulse import Pulse, Tell
 from connectors.reads import Limits, NoServer, ReadRefused, query_connection
 from connectors.reads_client import call, query
+from connectors.reads_client import export as take_export
 from connectors.reads_server import Operation, ReadServer
+from connectors.roles import require
 from connectors.status import status
+from projections.audit_tables import PARTS
 from projections.projector import content_digest
 from projections.questions import macros
 from repository.log import Log
@@ -28,42 +35,90 @@ OWNER = "base"
 ALIVE = "alive"
 
 
-def read(home: Home, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+def read(home: Home, sql: str, parameters: Sequence[object] = (), purpose: str | None = None) -> pa.Table:
     """The result of one SELECT on the base. Raises ReadRefused with a sentence; never a lock error.
 
-    Owners come and go: where one ends before it has answered, the next one is asked, or the base itself.
+    Owners come and go: where one ends before it has answered, the next one is asked, or the base itself. Whoever answers
+    records in the access log who asked, and for what `purpose`.
     """
     while True:
         try:
-            return query(_socket(home), sql, parameters)
+            return query(_socket(home), sql, parameters, purpose=purpose)
         except ReadRefused:
             if serving(home):
                 raise
         with home.lock(OWNER, "a query", lambda: serving(home)) as held:
             if held:
-                with opened(home) as base:
-                    return query_connection(base.connection, sql, parameters, limits(home), macros=macros())
+                with opened(home) as base, access.opened(home, base.cursor) as log:
+                    with log.asked(os.getuid(), {"op": "query", "sql": sql, "purpose": purpose}) as noted:
+                        found = query_connection(base.connection, sql, parameters, limits(home), macros=macros())
+                        noted.answered(found.num_rows, found.column_names)
+                    return found
+
+
+def export(home: Home, name: str, take: Take, purpose: str | None = None, **arguments: Any) -> Positions:
+    """Hand the tables of an export (see PARTS) to `take`, all of one commit; where the base stands. Raises ReadRefused."""
+    while True:
+        with suppress(NoServer):
+            return take_export(_socket(home), name, take, None, purpose=purpose, **arguments)
+        with home.lock(OWNER, name, lambda: serving(home)) as held:
+            if held:
+                with opened(home) as base, access.opened(home, base.cursor) as log:
+                    return _export_here(home, base, log, name, take, {"purpose": purpose, **arguments})
+
+
+def _export_here(home: Home, base: Base, log: access.AccessLog, name: str, take: Take, request: dict[str, Any]) -> Positions:
+    """An export by the process that wants it, where no other owns the base."""
+    with (
+        log.asked(os.getuid(), {"op": "export", "name": name, **request}) as noted,
+        base.cursor() as cursor,
+        exporting(cursor, PARTS[name](request), limits(home).export_s, noted.sent) as tables,
+    ):
+        for table, reader in tables.readers:
+            take(table, reader)
+        noted.whole = True
+        return tables.positions
 
 
 def limits(home: Home) -> Limits:
     """The home's limits on readers."""
     s = home.settings
-    return Limits(time_s=s.read_time_limit_s, rows=s.read_row_limit, readers=s.readers, wait_s=s.reader_wait_s)
+    return Limits(
+        time_s=s.read_time_limit_s,
+        rows=s.read_row_limit,
+        readers=s.readers,
+        wait_s=s.reader_wait_s,
+        export_s=s.export_time_limit_s,
+    )
 
 
-def perform(home: Home, operation: str, **arguments: Any) -> Result:
+def perform(home: Home, operation: str, purpose: str | None = None, **arguments: Any) -> Result:
     """An operation on the base (see OPERATIONS), by the process that owns it."""
     while True:
         with suppress(NoServer):
-            return call(_socket(home), operation, **arguments)
+            return call(_socket(home), operation, purpose=purpose, **arguments)
         with home.lock(OWNER, operation, lambda: serving(home)) as held:
             if held:
-                with opened_log(home) as log, opened(home) as base, _served(home, base, log):
-                    return OPERATIONS[operation](base, log, arguments)
+                with opened_log(home) as log, opened(home) as base, _served(home, base, log) as accesses:
+                    with accesses.asked(os.getuid(), {"op": operation, "purpose": purpose}) as noted:
+                        done = OPERATIONS[operation](base, log, arguments)
+                        noted.answered()
+                    return done
+
+
+def look(home: Home, operation: str, purpose: str | None = None, **arguments: Any) -> Result:
+    """An operation on the access log (see `access_reading`), by the owner of the base or, where there is none, here."""
+    with suppress(NoServer):
+        return call(_socket(home), operation, purpose=purpose, **arguments)
+    with access.opened(home) as log, log.asked(os.getuid(), {"op": operation, "purpose": purpose}) as noted:
+        done = access_reading.OPERATIONS[operation](log, {**arguments, "caller": noted.caller})
+        noted.answered()
+    return done
 
 
 def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
     """Rebuild the base from the log, by its owner; also where its file can't be opened."""
+    require(home.settings, "rebuild")
     try:
         return Rebuilt(**call(_socket(home), "rebuild", accept=accept))  # type: ignore[arg-type]
     except NoServer:
@@ -81,6 +136,7 @@ def follow(home: Home, started: Callable[[], None], stop: threading.Event, tell:
 
     `tell` is given a sentence when something is in the way, such as brokers that don't answer, and when it no longer is.
     """
+    require(home.settings, "project")
     pulse = Pulse(tell, home.settings.stalled_after_s)
     with home.lock(OWNER, "yrd project --follow", wait_s=1), opened_log(home, new_too=True) as log, opened(home) as base:
         base.pulse = pulse
@@ -98,25 +154,30 @@ def stopping_at_signals() -> threading.Event:
 
 
 @contextmanager
-def _served(home: Home, base: Base, log: Log) -> Iterator[None]:
-    """The base served to readers while this process owns it."""
+def _served(home: Home, base: Base, log: Log) -> Iterator[access.AccessLog]:
+    """The base served to readers while this process owns it; the access log in which their asking is recorded."""
     wait_s = home.settings.lock_wait_s * 60.0
 
     def asked(operation: str) -> Callable[[Result], Result]:
         work = OPERATIONS[operation]
         return lambda arguments: _result(base.ask(lambda: work(base, log, arguments), wait_s))
 
+    accesses = access.AccessLog(home, base.cursor)
     # Whether somebody serves is answered at once, also while the owner is in the middle of a batch.
     operations: dict[str, Operation] = {name: asked(name) for name in OPERATIONS} | {ALIVE: lambda _: {ALIVE: True}}
-    server = ReadServer(_socket(home), base.cursor, operations, limits(home), macros=macros())
+    operations |= {name: partial(work, accesses) for name, work in access_reading.OPERATIONS.items()}
+    server = ReadServer(
+        _socket(home), base.cursor, operations, limits(home), macros(), PARTS, accesses, home.settings.reader_group
+    )
     server.start()
     try:
-        yield
+        yield accesses
         # What was asked in the last moment is answered still.
         base.answer()
     finally:
         base.refuse()
         server.close()
+        accesses.close()
 
 
 def _result(value: Any) -> Result:
@@ -181,6 +242,19 @@ def _skip_gap(base: Base, _: Log, arguments: Result) -> Result:
     return {"skipped": arguments["entity"], "version": arguments["version"]}
 
 
+def _said(base: Base, _: Log, arguments: Result) -> Result:
+    """Where the base stood at `moment` (ISO 8601; None: now): its last commit at or before it, whichever file showed it."""
+    found = base.connection.execute(
+        "SELECT base, committed_at::VARCHAR, positions FROM publications WHERE $1 IS NULL OR committed_at <= $1::TIMESTAMPTZ "
+        "ORDER BY committed_at DESC, commit_no DESC LIMIT 1",
+        [arguments.get("moment")],
+    ).fetchall()
+    if not found:
+        raise ValueError(f"The base showed nothing yet at {arguments.get('moment')}; its first commit came later.")
+    file, committed_at, positions = found[0]
+    return {"base": file, "committed_at": committed_at, "positions": json.loads(positions)}
+
+
 OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
     "project": _project,
     "rebuild": _rebuild,
@@ -188,4 +262,5 @@ OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
     "quarantine_retry": _retry,
     "quarantine_skip": _skip,
     "gap_skip": _skip_gap,
+    "audit_said": _said,
 }

@@ -3,7 +3,7 @@
 One process holds the DuckDB file, so everybody else reads through it, over a unix socket (`reads_server`, `reads_client`).
 `query_connection` is the same reading for a process that holds the file itself, when no server runs.
 
-The conversation, one request per connection:
+The conversation, one request per connection (that of exports is described in `exports`):
 
     request   one line of JSON: {"op": "query", "sql": "...", "params": [...]} or {"op": "<operation>", ...arguments}
     header    one line of JSON: {"ok": true}, {"ok": true, "result": {...}} for an operation, or {"ok": false, "error": "..."}
@@ -50,6 +50,7 @@ class Limits:
     wait_s: float = 5.0  # how long a further query waits for its turn
     connections: int = 128  # conversations at once, operations included; further ones queue in the operating system
     request_bytes: int = 1_000_000
+    export_s: float = 600.0  # of one export, which has no limit on its rows
 
 
 class ReadRefused(RuntimeError):  # noqa: N818 - a refusal is an answer, the reader's own fault
@@ -120,8 +121,8 @@ def answering(
     Whatever the query itself does wrong, also while its batches are taken, is a `ReadRefused`.
     """
     _guarded(cursor, sql, macros)
-    with _transaction(cursor), Watch(cursor, limits.time_s, stopped) as watch:
-        with _refusing(watch):
+    with transaction(cursor), Watch(cursor, limits.time_s, stopped) as watch:
+        with refusing(watch):
             reader = cursor.execute(sql, list(params)).to_arrow_reader(BATCH_ROWS)
         with reader:
             yield Answer(reader.schema, _batches(reader, limits, watch))
@@ -152,7 +153,8 @@ def _guarded(cursor: duckdb.DuckDBPyConnection, sql: str, macros: Collection[str
 
 
 @contextmanager
-def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A read-only transaction on a cursor, always rolled back: what is read in it is one commit. Raises `ReadRefused`."""
     try:
         cursor.execute("BEGIN TRANSACTION READ ONLY")
     except duckdb.Error as error:
@@ -166,7 +168,8 @@ def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 @contextmanager
-def _refusing(watch: Watch) -> Iterator[None]:
+def refusing(watch: Watch) -> Iterator[None]:
+    """What a read itself does wrong becomes a `ReadRefused`, or the reason for which `watch` stopped it."""
     try:
         yield
     # Arrow hands on DuckDB's errors in mid-stream as OSError; no other input or output happens in here.
@@ -178,7 +181,7 @@ def _batches(reader: pa.RecordBatchReader, limits: Limits, watch: Watch) -> Iter
     taken = 0
     while True:
         try:
-            with _refusing(watch):
+            with refusing(watch):
                 batch = reader.read_next_batch()
         except StopIteration:
             return

@@ -9,18 +9,26 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from connectors.exports import Positions, Take, receive
 from connectors.reads import NoServer, ReadRefused, encoded, socket_address
 
 QUERY_TIMEOUT_S = 120.0  # without one byte from the server: twice the server's own limits with room, for a server that is stuck
 
 
-def query(socket_path: Path, sql: str, params: Sequence[object] = (), timeout_s: float | None = QUERY_TIMEOUT_S) -> pa.Table:
-    """The result of one SELECT, from one commit of the information base.
+def query(
+    socket_path: Path,
+    sql: str,
+    params: Sequence[object] = (),
+    timeout_s: float | None = QUERY_TIMEOUT_S,
+    purpose: str | None = None,
+) -> pa.Table:
+    """The result of one SELECT, from one commit of the information base; `purpose` is for the access log.
 
     Raises `NoServer` when nobody listens at `socket_path`, and `ReadRefused` for everything else, also when the answer
     breaks off: a table that is returned is whole.
     """
-    request: dict[str, object] = {"op": "query", "sql": sql, "params": [encoded(value) for value in params]}
+    values = [encoded(value) for value in params]
+    request: dict[str, object] = {"op": "query", "sql": sql, "params": values, "purpose": purpose}
     with _conversation(socket_path, request, timeout_s) as answer:
         _line(answer)
         table = pa.ipc.open_stream(answer).read_all()
@@ -35,6 +43,15 @@ def call(socket_path: Path, op: str, timeout_s: float | None = None, **arguments
     if not isinstance(result, dict):
         raise ReadRefused(f"The operation {op} answered {result!r} instead of an object; client and server differ in version.")
     return result
+
+
+def export(socket_path: Path, name: str, take: Take, timeout_s: float | None, **arguments: object) -> Positions:
+    """Hand every table of the export `name` to `take`, all of one commit; where the base stands. Errors as `query`.
+
+    What was taken counts only when this returns: an export that breaks off is an error.
+    """
+    with _conversation(socket_path, {**arguments, "op": "export", "name": name}, timeout_s) as answer:
+        return receive(answer, lambda: _line(answer), take)
 
 
 @contextmanager

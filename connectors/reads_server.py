@@ -6,22 +6,27 @@ conversation. The conversation itself and what it means is described in `reads`.
 
 import json
 import select
+import shutil
 import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
 
+from connectors.access import Access, AccessLog, peer
+from connectors.exports import exporting, send
 from connectors.reads import Answer, Limits, ReadRefused, answering, decoded, socket_address
+from projections.audit_tables import Part
 from projections.guard import one_line
 
 Operation = Callable[[dict[str, object]], dict[str, object]]
+Export = Callable[[dict[str, object]], Sequence[Part]]
 
 ACCEPT_S = 0.1  # how long closing may go unnoticed while nobody connects
 CLOSE_S = 2.0  # how long readers are given to take the end of their answer before the connection is cut
@@ -32,12 +37,14 @@ class SocketTaken(RuntimeError):  # noqa: N818 - names the state of the file
 
 
 class ReadServer:
-    """Serves queries and `operations` at `socket_path`, to the owner of the file only (mode 0600).
+    """Serves queries and `operations` at `socket_path`, to the owner of the file only (mode 0600), or to a `group` too.
 
     `cursor` gives a new cursor of the writer's connection; the server closes it. It is called from many threads.
     `operations` maps a name to a function from the request's arguments to a result, both JSON objects; dates and decimals in
     a result become text. An operation runs in its conversation's thread, takes no reader's place and has no time limit; what
-    it raises is answered as an error. `macros` are those that readers may call besides `*_asof`.
+    it raises is answered as an error. `macros` are those that readers may call besides `*_asof`. `exports` maps a name to a
+    function from the request's arguments to the tables that are streamed (see `exports`); an export takes a reader's place.
+    What `access` is given to record is recorded by it, who asks being the account of the process at the other end.
     """
 
     def __init__(
@@ -47,9 +54,13 @@ class ReadServer:
         operations: Mapping[str, Operation],
         limits: Limits | None = None,
         macros: Collection[str] = (),
+        exports: Mapping[str, Export] | None = None,
+        access: AccessLog | None = None,
+        group: str = "",
     ) -> None:
-        if "query" in operations:
-            raise ValueError("The operation 'query' is the server's own; give yours another name.")
+        if taken := {"query", "export"} & set(operations):
+            raise ValueError(f"The operation '{min(taken)}' is the server's own; give yours another name.")
+        self._exports, self._access, self._group = dict(exports or {}), access, group
         self._path, self._cursor, self._operations, self._macros = socket_path, cursor, dict(operations), frozenset(macros)
         self._limits = limits or Limits()
         self._places = threading.BoundedSemaphore(self._limits.readers)
@@ -63,7 +74,7 @@ class ReadServer:
 
     def start(self) -> None:
         """Listen, and serve from a thread of its own; raises `SocketTaken` when no socket can be made at the path."""
-        self._listener = _listening(self._path)
+        self._listener = _listening(self._path, self._group)
         self._inode = self._path.stat().st_ino
         self._acceptor.start()
 
@@ -129,35 +140,76 @@ class ReadServer:
 
     def _respond(self, link: socket.socket, file: BinaryIO) -> None:
         try:
-            request = _request(link, self._limits.request_bytes)
-            if request["op"] == "query":
-                self._answer_query(link, file, request)
-            else:
-                file.write(_json_line({"ok": True, "result": self._operate(request)}))
+            request = self._known(_request(link, self._limits.request_bytes))
+            with self._asked(link, request) as access:
+                last = self._served(link, file, request, access)
+            # Only when the access log has its end is the reader told that this was all.
+            file.write(_json_line(last))
         except ReadRefused as refusal:
             file.write(_json_line(_error(str(refusal))))
 
+    def _known(self, request: dict[str, object]) -> dict[str, object]:
+        """The request, if it is one that this server knows; nothing else gets as far as the access log."""
+        name, own = str(request["op"]), ["query", *(["export"] if self._exports else [])]
+        if name not in [*own, *self._operations]:
+            raise ReadRefused(f"There is no operation {name}; this server knows {', '.join([*own, *sorted(self._operations)])}.")
+        if name == "export" and request.get("name") not in self._exports:
+            raise ReadRefused(f"There is no export {request.get('name')}; this server knows {', '.join(sorted(self._exports))}.")
+        return request
+
+    def _asked(self, link: socket.socket, request: dict[str, object]) -> AbstractContextManager[Access]:
+        return nullcontext(Access()) if self._access is None else self._access.asked(peer(link), request)
+
+    def _served(self, link: socket.socket, file: BinaryIO, request: dict[str, object], access: Access) -> dict[str, object]:
+        """Answer a request but for the last line, which is the result."""
+        if request["op"] == "query":
+            return self._answer_query(link, file, request, access)
+        if request["op"] == "export":
+            return self._answer_export(link, file, request, access)
+        result = self._operate({**request, "caller": access.caller})
+        access.answered()
+        return {"ok": True, "result": result}
+
     def _operate(self, request: dict[str, object]) -> dict[str, object]:
         name = str(request.pop("op"))
-        if name not in self._operations:
-            known = ", ".join(["query", *sorted(self._operations)])
-            raise ReadRefused(f"There is no operation {name}; this server knows {known}.")
+        request.pop("purpose", None)
         try:
             return self._operations[name](request)
         except Exception as error:
             # An operation is somebody's request: whatever goes wrong in it is told to who asked, and the server goes on.
             raise ReadRefused(f"The operation {name} failed: {type(error).__name__}: {error}") from error
 
-    def _answer_query(self, link: socket.socket, file: BinaryIO, request: dict[str, object]) -> None:
+    def _answer_query(self, link: socket.socket, file: BinaryIO, request: dict[str, object], access: Access) -> dict[str, object]:
         sql, params = request.get("sql"), decoded(request.get("params", []))
         if not isinstance(sql, str) or not isinstance(params, list):
             raise ReadRefused("A query needs its text in sql and a list in params; correct the request.")
         stopped = _Hangup(link, self._closing)
-        with self._place(stopped), self._opened() as cursor:
-            with answering(cursor, sql, params, self._limits, macros=self._macros, stopped=stopped) as answer:
-                file.write(_json_line({"ok": True}))
-                trailer = _stream(file, answer)
-            file.write(_json_line(trailer))
+        with (
+            self._place(stopped),
+            self._opened() as cursor,
+            answering(cursor, sql, params, self._limits, macros=self._macros, stopped=stopped) as answer,
+        ):
+            access.columns = answer.schema.names
+            file.write(_json_line({"ok": True}))
+            return _stream(file, answer, access)
+
+    def _answer_export(
+        self, link: socket.socket, file: BinaryIO, request: dict[str, object], access: Access
+    ) -> dict[str, object]:
+        stopped = _Hangup(link, self._closing)
+        try:
+            parts = self._exports[str(request["name"])](request)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ReadRefused(f"The export {request['name']} lacks an argument or has a wrong one ({error}).") from error
+        time_s = self._limits.export_s
+        with (
+            self._place(stopped),
+            self._opened() as cursor,
+            exporting(cursor, parts, time_s, access.sent, stopped) as tables,
+        ):
+            last = send(file, tables)
+        access.whole = bool(last["ok"])
+        return last
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
         try:
@@ -213,16 +265,18 @@ def _read_on(file: BinaryIO, limit: int) -> None:
             return
 
 
-def _stream(file: BinaryIO, answer: Answer) -> dict[str, object]:
+def _stream(file: BinaryIO, answer: Answer, access: Access) -> dict[str, object]:
     """Write all batches and the end-of-stream marker; the trailer says whether that was the whole result."""
     rows = 0
     with pa.ipc.new_stream(file, answer.schema) as writer:
         try:
             for batch in answer.batches:
+                access.sent(batch.num_rows)
                 writer.write_batch(batch)
                 rows += batch.num_rows
         except ReadRefused as refusal:
             return _error(str(refusal))
+    access.answered(rows)
     return {"ok": True, "rows": rows}
 
 
@@ -234,16 +288,20 @@ def _json_line(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n"
 
 
-def _listening(path: Path) -> socket.socket:
+def _listening(path: Path, group: str) -> socket.socket:
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(path) as address:
             listener.bind(address)
-        path.chmod(0o600)  # before listening, so nobody ever connects with the wider mode that bind gave it
+        # Before listening, so nobody ever connects with the wider mode that bind gave it.
+        path.chmod(0o600)
+        if group:
+            shutil.chown(path, group=group)
+            path.chmod(0o660)
         listener.listen(socket.SOMAXCONN)
         listener.settimeout(ACCEPT_S)
-    except (OSError, ReadRefused) as error:
+    except (OSError, LookupError, ReadRefused) as error:
         listener.close()
         raise SocketTaken(f"No socket can be made at {path} ({error}); check the folder.") from error
     return listener

@@ -52,6 +52,12 @@ MEANINGS = {
     "stalled_after_s": "After how long without progress a follower with records before it says so.",
     "metrics_port": "Port on which followers serve Prometheus metrics; none where it is not set.",
     "metrics_address": "Address on which they serve them.",
+    "export_time_limit_s": "Longest time one export of an audit command may take.",
+    "reader_group": "Group of the operating system whose members may read at the socket; empty: the home's owner alone.",
+    "operators": "Accounts that publish and run the base, separated by commas; empty, with auditors empty: everybody.",
+    "auditors": "Accounts that run audit and access commands, separated by commas; none may be an operator.",
+    "purpose_required": "Whether every query, export and audit command must state its purpose.",
+    "access_retention_days": "How long a record of the access log is kept at least; three years by default.",
 }
 CHOICES = {
     "log": ("embedded", "kafka"),
@@ -100,6 +106,12 @@ class Settings:
     stalled_after_s: int = 60
     metrics_port: int = 0
     metrics_address: str = "127.0.0.1"
+    export_time_limit_s: int = 600
+    reader_group: str = ""
+    operators: str = ""
+    auditors: str = ""
+    purpose_required: bool = False
+    access_retention_days: int = 1096
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -154,7 +154,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, macros: Collection[st
     is a value and never a name.
     """
     try:
-        tree = _parse(connection, sql)
+        tree = parsed(connection, sql)
         permitted = FUNCTIONS | {name.lower() for name in macros}
         for node, nesting in _nodes(tree):
             _check_form(node, nesting)
@@ -180,7 +180,8 @@ def harden(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET enable_external_access = false")
 
 
-def _parse(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+    """The parse tree of one SELECT, as DuckDB gives it in JSON; raises `QueryRefused` where `sql` is none."""
     _check_text(sql)
     try:
         statements = connection.extract_statements(sql)

@@ -362,10 +362,13 @@ QUARANTINED = {
 CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64, pl.String)
 
 
-def content_digest(connection: duckdb.DuckDBPyConnection) -> str:
-    """SHA-256 over count and total of every kind's events: equal for equal content, however it arrived."""
+def content_digest(connection: duckdb.DuckDBPyConnection, table: str = "{kind}_history") -> str:
+    """SHA-256 over count and total of every kind's events: equal for equal content, however it arrived.
+
+    `table` names the tables that hold the events, the base's histories unless others are asked for.
+    """
     parts = []
     for kind in FACT_KINDS:
-        row = connection.execute(tables.digest_sql(kind)).fetchall()[0]
+        row = connection.execute(tables.digest_sql(kind, table)).fetchall()[0]
         parts.append(f"{kind} {row[0]} {row[1]}")
     return sha256("\n".join(parts).encode()).hexdigest()

@@ -34,10 +34,25 @@ def _next(
     until: Mapping[Partition, int] | None,
     wait_s: float,
 ) -> Arrivals:
-    records = log.read(reached, limit, wait_s)
-    if until is not None:
-        records = [r for r in records if r.offset < until.get((r.topic, r.partition), 0)]
+    records = log.read(reached, limit, wait_s) if until is None else _bounded(log, reached, limit, until)
     return projector.prepare(records)
+
+
+def _bounded(log: Log, reached: Mapping[Partition, Checkpoint], limit: int, until: Mapping[Partition, int]) -> list[Record]:
+    """The next records below the bounds; none where every partition has come to its own.
+
+    A partition at its bound is read from the log's end on: what lies beyond would fill the batch, and the partitions
+    behind it in the log's order would never be read.
+    """
+    ends = log.ends()
+    done = {p for p, now in reached.items() if now.next_offset >= until.get(p, 0)} | (ends.keys() - until.keys())
+    while records := log.read({**reached, **{p: Checkpoint(ends[p], 0, 0) for p in done if p in ends}}, limit):
+        below = [r for r in records if r.offset < until.get((r.topic, r.partition), 0)]
+        if below:
+            return below
+        done |= {(r.topic, r.partition) for r in records}
+        ends |= {(r.topic, r.partition): max(r.offset + 1, ends.get((r.topic, r.partition), 0)) for r in records}
+    return []
 
 
 def _after(records: Sequence[Record]) -> dict[Partition, Checkpoint]:

@@ -76,11 +76,11 @@ def create_questions(connection: duckdb.DuckDBPyConnection) -> None:
     load_catalogue(connection)
 
 
-def digest_sql(kind: str) -> str:
-    """Count and total of a kind's events, whatever their order: what the content digest is made of."""
+def digest_sql(kind: str, table: str = "{kind}_history") -> str:
+    """Count and total of a kind's events, whatever their order: what the content digest is made of. `table` holds them."""
     cells = [_digest_cell(kind, name) for name in fields(kind) if name not in NOT_IN_DIGEST]
     row = f"md5_number(to_json(struct_pack({', '.join(cells)}))::VARCHAR)"
-    return f"SELECT count(*), coalesce(bit_xor({row}), 0)::VARCHAR FROM {kind}_history"
+    return f"SELECT count(*), coalesce(bit_xor({row}), 0)::VARCHAR FROM {table.format(kind=kind)}"
 
 
 def _digest_cell(kind: str, name: str) -> str:

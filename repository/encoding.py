@@ -8,7 +8,7 @@ import io
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from uuid import UUID
 import fastavro
 
 from repository.columns import EPOCH_MOMENT, MARKER, fields_of
-from schemas.contracts import KINDS, Contract, FieldType, UnknownSchema, by_fingerprint, contract, fields
+from schemas.contracts import KINDS, LOCAL_KINDS, Contract, FieldType, UnknownSchema, by_fingerprint, contract, fields
 
 HEADER_BYTES = 10
 EVENT_LIMIT_BYTES = 1 << 20
@@ -80,7 +80,7 @@ def decode(data: bytes) -> tuple[str, dict[str, Any]]:
 
 def decode_own(data: bytes) -> tuple[str, dict[str, Any]]:
     """Like `decode`, for bytes from a store of our own: they were checked when they were written, and are read without doubt."""
-    known = writer_of(data)
+    known = writer_of(data, (*KINDS, *LOCAL_KINDS))
     if not _is_current(known):
         return known.kind, _resolved(known, data)
     record = fastavro.schemaless_reader(io.BytesIO(data[HEADER_BYTES:]), known.parsed, None)
@@ -113,13 +113,13 @@ def _read_money(data: bytes, schema: Any = None, _: Any = None) -> Decimal:
 fastavro.read.LOGICAL_READERS["bytes-decimal"] = _read_money
 
 
-def writer_of(data: bytes) -> Contract:
-    """The schema version an event was written with. Raises NotAnEvent where the header names no kind of event."""
+def writer_of(data: bytes, kinds: Collection[str] = KINDS) -> Contract:
+    """The schema version an event was written with. Raises NotAnEvent where the header names no kind of event in a log."""
     try:
         known = by_fingerprint(fingerprint(data))
     except UnknownSchema as error:
         raise NotAnEvent(str(error.args[0])) from None
-    if known.kind not in KINDS:
+    if known.kind not in kinds:
         raise NotAnEvent(f"The record is of schema {known.kind}, which is no event; nothing of it is read.")
     return known
 

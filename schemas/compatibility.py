@@ -24,6 +24,7 @@ from schemas.contracts import (
     EARLIER,
     FOLDER,
     KINDS,
+    LOCAL_KINDS,
     NAMES,
     WORDS,
     Contract,
@@ -326,7 +327,7 @@ def _disagreement(reader: avro.schema.Schema, writer: avro.schema.Schema) -> str
 
 def _envelope_problems(known: list[Contract]) -> Iterator[Problem]:
     """The leading fields must be the same, doc and all: one reader handles the envelope of every kind."""
-    current = list({each.kind: each for each in known if each.kind in KINDS}.values())
+    current = list({each.kind: each for each in known if each.kind in (*KINDS, *LOCAL_KINDS)}.values())
     for other in current[1:]:
         for there, here in zip_longest(envelope_of(current[0].schema), envelope_of(other.schema)):
             if here != there:

@@ -19,9 +19,11 @@ from fastavro.types import Schema
 FACT_KINDS: Final = ("service_object", "supply", "standard")
 """Kinds of facts: they say something of the world, have a timeline and make up the content digest."""
 KINDS: Final = (*FACT_KINDS, "batch")
+LOCAL_KINDS: Final = ("access",)
+"""Kinds of records that stay where they are stored: never in a publisher's log, nor in the base."""
 PERSONAL: Final = "service_object_personal"
 """The record inside the encrypted field `personal`: no kind of event, but evolved by the same rules."""
-NAMES: Final = (*KINDS, PERSONAL)
+NAMES: Final = (*KINDS, *LOCAL_KINDS, PERSONAL)
 FOLDER: Final = Path(__file__).resolve().parent
 EARLIER: Final = "earlier"
 

@@ -17,7 +17,8 @@ from tests.dumps_for_tests import command, dump, facts, many, profile, region, t
 
 COMMANDS = (
     "demo", "init", "import", "report", "heartbeat", "correct", "retract", "link", "rejections", "project", "query", "status",
-    "rebuild", "settings", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
+    "rebuild", "settings", "audit history", "audit asof", "audit said", "audit diff", "audit rebuild", "access list",
+    "access check", "access purge", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
     "profiles show", "profiles check", "profiles draft", "schemas check", "schemas lock", "key create", "key export", "key import",
     "relay", "kafka init", "kafka acl",
 )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 
 from schemas import contracts
 from schemas.compatibility import Problem, problems
-from schemas.contracts import ENVELOPE, KINDS, NAMES, PERSONAL, SchemaError, UnknownSchema
+from schemas.contracts import ENVELOPE, KINDS, LOCAL_KINDS, NAMES, PERSONAL, SchemaError, UnknownSchema
 
 Json = dict[str, Any]
 Change = Callable[[Json], object]
@@ -339,7 +339,7 @@ def test_new_code_is_a_good_version(folder: Path) -> None:
 
 def test_new_envelope_field_goes_into_every_kind(folder: Path) -> None:
     new = {"name": "note", "type": ["null", "string"], "default": None, "doc": "An example."}
-    for kind in KINDS:
+    for kind in (*KINDS, *LOCAL_KINDS):
         keep(folder, kind)
         edit(folder, lambda schema: schema["fields"].insert(len(ENVELOPE) - 1, new), kind)
     assert problems(folder) == []

@@ -18,6 +18,10 @@ SourceOption = Annotated[str, typer.Option("--source", help="Name of the reporti
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 OperatorOption = Annotated[str | None, typer.Option("--operator", help="Account or role that reports; never a citizen's name.")]
 LogOption = Annotated[str | None, typer.Option("--log", help="embedded or kafka; default: the setting log.", show_default=False)]
+PurposeOption = Annotated[
+    str | None,
+    typer.Option("--purpose", envvar="YRD_PURPOSE", help="Duty or number of the case; goes into the access log. No names."),
+]
 DEFAULT_HOME = Path("var")
 
 

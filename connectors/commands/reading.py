@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from connectors import hub
-from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, LogOption, ReasonOption, reading_from
+from connectors.commands.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    LogOption,
+    PurposeOption,
+    ReasonOption,
+    reading_from,
+)
 from connectors.home import Home
 from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
 
@@ -56,11 +64,12 @@ def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; questions are views and macros: `FROM catalogue`.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output.")] = None,
+    purpose: PurposeOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the base; reads only, beside a running projector too."""
-    print_result(hub.read(Home(home), sql), "json" if as_json else form, output)
+    print_result(hub.read(Home(home), sql, purpose=purpose), "json" if as_json else form, output)
 
 
 def status(log: LogOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
@@ -92,11 +101,11 @@ def _print_doubts(found: hub.Result) -> None:
 
 
 @quarantine.command("list")
-def quarantine_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def quarantine_list(purpose: PurposeOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List records that wait for a fix or a decision, and those decided."""
     cells = "quarantine_no, topic, partition, log_offset, position, event_type, state, reason, note"
     sql = f"SELECT {cells} FROM quarantine ORDER BY quarantine_no"
-    print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
+    print_result(hub.read(Home(home), sql, purpose=purpose), "json" if as_json else "table", None)
 
 
 @quarantine.command("retry")
@@ -125,9 +134,10 @@ def quarantine_skip(
 
 
 @gaps.command("list")
-def gaps_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def gaps_list(purpose: PurposeOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List versions that must exist and have not arrived."""
-    print_result(hub.read(Home(home), "SELECT * FROM gaps ORDER BY ALL"), "json" if as_json else "table", None)
+    found = hub.read(Home(home), "SELECT * FROM gaps ORDER BY ALL", purpose=purpose)
+    print_result(found, "json" if as_json else "table", None)
 
 
 @gaps.command("skip")
