@@ -33,6 +33,11 @@ MEANINGS = {
     "read_row_limit": "Most rows one query may return.",
     "readers": "Queries that may run at once; further ones wait.",
     "reader_wait_s": "How long a further query waits for its turn.",
+    "office_key": "Public key (verifier key) of the regional office; with it only members that the office lists are read.",
+    "seal_hash": "Hash algorithm of seals: sha-256 or sm3. After a change rebuild the base.",
+    "seal_every_events": "A publisher with a signing key seals its log after so many new records.",
+    "seal_every_s": "A publisher with a signing key seals new records that were not sealed for so long.",
+    "seal_grace_s": "How long records that a seal covers may be on their way before they count as withheld.",
 }
 
 
@@ -53,6 +58,11 @@ class Settings:
     read_row_limit: int = 1_000_000
     readers: int = 16
     reader_wait_s: int = 30
+    office_key: str = ""
+    seal_hash: str = "sha-256"
+    seal_every_events: int = 10_000
+    seal_every_s: int = 3600
+    seal_grace_s: int = 600
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
