@@ -8,11 +8,12 @@ import typer
 from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
-from connectors.commands import administering, demo, publishing, reading
+from connectors.commands import administering, audit, demo, publishing, reading, sealing
 from connectors.home import Busy
 from connectors.known import KnownLost
 from connectors.reads import ReadRefused
 from connectors.reads_server import SocketTaken
+from connectors.sealing import LogAltered
 from repository.application import StoreChanged
 from repository.log import LogChanged
 
@@ -38,6 +39,7 @@ for name, command in (
     ("status", reading.status),
     ("rebuild", reading.rebuild),
     ("settings", administering.settings),
+    ("seal", sealing.seal),
 ):
     app.command(name)(command)
 for name, group in (
@@ -46,6 +48,9 @@ for name, group in (
     ("profiles", administering.profiles),
     ("schemas", administering.schemas),
     ("key", administering.key),
+    ("signer", sealing.signer),
+    ("member", sealing.member),
+    ("audit", audit.audit),
 ):
     app.add_typer(group, name=name)
 
@@ -56,6 +61,7 @@ FAILURES = (
     Busy,
     BaseDamaged,
     KnownLost,
+    LogAltered,
     LogChanged,
     ReadRefused,
     SocketTaken,

@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from connectors.base import Base, BaseDamaged, Progress, Rebuilt, opened, replace_damaged
 from connectors.home import Home
+from connectors.membership import ListedLog, listed
+from connectors.proof_status import proof_status, sealing
 from connectors.reads import Limits, NoServer, ReadRefused, query_connection
 from connectors.reads_client import call, query
 from connectors.reads_server import Operation, ReadServer
 from projections.projector import content_digest
 from projections.questions import macros
-from repository.log import EmbeddedLog
+from repository.log import EmbeddedLog, Log
 
 Result = dict[str, object]
 OWNER = "base"
@@ -54,8 +56,10 @@ def perform(home: Home, operation: str, **arguments: Any) -> Result:
             return call(_socket(home), operation, **arguments)
         with home.lock(OWNER, operation, lambda: _serving(home)) as held:
             if held:
-                with home.stores() as stores, opened(home) as base, _served(home, base, EmbeddedLog(stores)):
-                    return OPERATIONS[operation](base, EmbeddedLog(stores), arguments)
+                with home.stores() as stores, opened(home) as base:
+                    log = listed(home, EmbeddedLog(stores))
+                    with _served(home, base, log):
+                        return OPERATIONS[operation](base, log, arguments)
 
 
 def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
@@ -65,7 +69,7 @@ def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
     except NoServer:
         pass
     with home.lock(OWNER, "rebuilding"), home.stores() as stores:
-        log = EmbeddedLog(stores)
+        log = listed(home, EmbeddedLog(stores))
         try:
             with opened(home) as base, _served(home, base, log):
                 return base.rebuild(log, accept, progress)
@@ -76,8 +80,8 @@ def rebuild(home: Home, accept: bool, progress: Progress) -> Rebuilt:
 def follow(home: Home, started: Callable[[], None], stop: threading.Event) -> None:
     """Own the base and apply what comes until `stop`. Raises Busy at once when another process owns it."""
     with home.lock(OWNER, "yrd project --follow", wait_s=1), home.stores(new_too=True) as stores, opened(home) as base:
-        log = EmbeddedLog(stores)
-        with _served(home, base, log):
+        log = listed(home, EmbeddedLog(stores))
+        with _served(home, base, log), sealing(home, stop):
             started()
             base.follow(log, stop)
 
@@ -91,7 +95,7 @@ def stopping_at_signals() -> threading.Event:
 
 
 @contextmanager
-def _served(home: Home, base: Base, log: EmbeddedLog) -> Iterator[None]:
+def _served(home: Home, base: Base, log: Log) -> Iterator[None]:
     """The base served to readers while this process owns it."""
     wait_s = home.settings.lock_wait_s * 60.0
 
@@ -135,15 +139,15 @@ def _serving(home: Home) -> bool:
 # -- operations ----------------------------------------------------------------------------------------------------
 
 
-def _project(base: Base, log: EmbeddedLog, _: Result) -> Result:
+def _project(base: Base, log: Log, _: Result) -> Result:
     return asdict(base.project(log)) | {"digest": content_digest(base.connection)}
 
 
-def _rebuild(base: Base, log: EmbeddedLog, arguments: Result) -> Result:
+def _rebuild(base: Base, log: Log, arguments: Result) -> Result:
     return asdict(base.rebuild(log, bool(arguments.get("accept"))))
 
 
-def _status(base: Base, log: EmbeddedLog, _: Result) -> Result:
+def _status(base: Base, log: Log, _: Result) -> Result:
     checkpoints, ends = base.projector.checkpoints(), log.ends()
     partitions = [
         {
@@ -164,14 +168,17 @@ def _status(base: Base, log: EmbeddedLog, _: Result) -> Result:
         "standards": "SELECT count(DISTINCT entity_id) FROM standard_timeline",
     }
     found = {name: base.connection.execute(sql).fetchall()[0][0] for name, sql in counts.items()}
-    return {"file": base.file.name, "partitions": partitions, **found, "digest": content_digest(base.connection)}
+    return {
+        "file": base.file.name, "partitions": partitions, **found, "digest": content_digest(base.connection),
+        **proof_status(base.connection, base.judge.home, log.unlisted() if isinstance(log, ListedLog) else []),
+    }  # fmt: skip
 
 
-def _retry(base: Base, _: EmbeddedLog, __: Result) -> Result:
+def _retry(base: Base, _: Log, __: Result) -> Result:
     return asdict(base.projector.retry())
 
 
-def _skip(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
+def _skip(base: Base, _: Log, arguments: Result) -> Result:
     number, note = arguments["number"], arguments["reason"]
     changed = base.connection.execute(
         "UPDATE quarantine SET state = 'skipped', note = ? WHERE quarantine_no = ? AND state = 'held' RETURNING 1", [note, number]
@@ -181,7 +188,7 @@ def _skip(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
     return {"skipped": number}
 
 
-def _skip_gap(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
+def _skip_gap(base: Base, _: Log, arguments: Result) -> Result:
     given = [arguments["entity"], arguments["version"], arguments["reason"]]
     changed = base.connection.execute(
         "INSERT INTO skipped_gaps SELECT entity_id, version, $3 FROM gaps "
@@ -193,7 +200,7 @@ def _skip_gap(base: Base, _: EmbeddedLog, arguments: Result) -> Result:
     return {"skipped": arguments["entity"], "version": arguments["version"]}
 
 
-OPERATIONS: dict[str, Callable[[Base, EmbeddedLog, Result], Result]] = {
+OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
     "project": _project,
     "rebuild": _rebuild,
     "status": _status,

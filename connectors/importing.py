@@ -20,7 +20,7 @@ from uuid import UUID
 
 import polars as pl
 
-from connectors import batches, rejections
+from connectors import batches, rejections, sealing
 from connectors.closures import Closure, closures
 from connectors.dumps import Dump, open_dump
 from connectors.home import Home
@@ -99,6 +99,8 @@ def import_dump(
         home.store(publisher) as store,
         known(home, store) as connection,
     ):
+        # Read before anything is recorded, so that a key that can't be used stops the import, not the seal after it.
+        key = sealing.signer(home, publisher)
         dump = open_dump(path, profile.layout, home.settings.import_chunk_rows)
         mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser)
         staging = Staging(connection, profile.kind, mapping.paths)
@@ -114,6 +116,7 @@ def import_dump(
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
+        sealing.seal_when_due(home, store, key)
         return Imported(publisher, profile, batch.id, work.counts, work.rejected, work.flagged)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from repository.merkle import ALGORITHMS, SHA_256
+
 
 class SettingError(ValueError):
     """A setting that can't be used; the message names it, its value and what it takes."""
@@ -78,6 +80,8 @@ def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     for name in known:
         if f"YRD_{name.upper()}" in environment:
             stated[name] = environment[f"YRD_{name.upper()}"]
+    if stated.get("seal_hash", SHA_256) not in ALGORITHMS:
+        raise SettingError(f'The setting seal_hash is "{stated["seal_hash"]}"; it takes {" or ".join(ALGORITHMS)}.')
     return Settings(**{name: _value(name, known[name], value) for name, value in stated.items()})
 
 

@@ -84,6 +84,8 @@ def _differs(seal: Seal, leaves: Leaves, expected: str, found: str, what: str) -
 
 def _place(seal: Seal, leaves: Leaves) -> tuple[int, int]:
     """Positions between which the first difference lies; the first one exactly where a hole in the positions shows it."""
+    if not len(seal.marks):
+        return leaves.position(0) if leaves.size else 1, seal.last_position
     block = first_differing(seal, leaves.size, leaves.subtree)
     if block is None:
         # Before the marks, in what earlier seals cover; or one more record just before the end.

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from repository.encoding import NotAnEvent, Record, encode
 from repository.identity import entity_id, event_id
-from repository.merkle import ALGORITHMS, HASH_BYTES, Subtree, hashing
+from repository.merkle import ALGORITHMS, HASH_BYTES, Hashing, Subtree, hashing
 from repository.signed_note import Note, NoteRefused, base64_text, plain_base64
 
 KIND: Final = "seal"
@@ -56,11 +56,15 @@ def origin(publisher: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where to look for damage: digests of blocks of 2^`height` leaves from block `first` on, `MARK_BYTES` each."""
+    """Where to look for damage: digests of blocks of 2^`height` leaves from block `first` on, `MARK_BYTES` each.
+
+    `digest` is the hash of them all, which the seal signs; `data` is empty where only the signed text is at hand.
+    """
 
     first: int
     height: int
-    data: bytes = field(repr=False)
+    digest: bytes
+    data: bytes = field(default=b"", repr=False)
 
     def __len__(self) -> int:
         return len(self.data) // MARK_BYTES
@@ -93,23 +97,23 @@ class Seal:
     def text(self) -> str:
         """The text that is signed."""
         leaves = "".join(f"leaves {kind} {count}\n" for kind, count in sorted(self.counts.items()))
-        digest = base64_text(hashing(self.algorithm).digest(self.marks.data))
         return (
             f"{origin(self.publisher)}\n{self.size}\n{base64_text(self.root)}\n"
             f"hash {self.algorithm}\nsignature {SIGNED_WITH}\nseal {self.number}\n"
             f"sealed_at {self.sealed_at.astimezone(UTC).strftime(MOMENT_FORM)}\nlast_position {self.last_position}\n"
-            f"{leaves}marks {self.marks.first} {self.marks.height} {digest}\n"
+            f"{leaves}marks {self.marks.first} {self.marks.height} {base64_text(self.marks.digest)}\n"
         )
 
 
-def marks_between(old_size: int, size: int, subtree: Subtree) -> Marks:
+def marks_between(old_size: int, size: int, subtree: Subtree, algorithm: Hashing) -> Marks:
     """The marks of a seal of `size` leaves where the one before had `old_size`, which may be 0."""
     height = 0
     while (size - 1 >> height) - (old_size >> height) + 1 > MARK_LIMIT:
         height += 1
     first, last, width = old_size >> height, size - 1 >> height, 1 << height
     blocks = [subtree(n * width, min((n + 1) * width, size)) for n in range(first, last + 1)]
-    return Marks(first, height, b"".join(block[:MARK_BYTES] for block in blocks))
+    data = b"".join(block[:MARK_BYTES] for block in blocks)
+    return Marks(first, height, algorithm.digest(data), data)
 
 
 def first_differing(seal: Seal, size: int, subtree: Subtree) -> tuple[int, int] | None:
@@ -127,8 +131,11 @@ def first_differing(seal: Seal, size: int, subtree: Subtree) -> tuple[int, int] 
 # -- as a text -----------------------------------------------------------------------------------------------------
 
 
-def seal_of_text(text: str, marks: bytes) -> Seal:
-    """The seal that a text states. Raises NotASeal where the text is none, or the marks are not those it was signed with."""
+def seal_of_text(text: str, marks: bytes | None = None) -> Seal:
+    """The seal that a text states, with its marks where they are given.
+
+    Raises NotASeal where the text is none, or the marks are not those that it was signed with.
+    """
     match = TEXT.fullmatch(text)
     if match is None:
         raise NotASeal("The text is not that of a seal: origin, size, root, algorithms, number, moment, position, leaves, marks.")
@@ -137,18 +144,20 @@ def seal_of_text(text: str, marks: bytes) -> Seal:
         raise NotASeal(f'The seal names the hash algorithm "{match["algorithm"]}"; known are {", ".join(ALGORITHMS)}.')
     try:
         sealed_at = datetime.strptime(match["sealed_at"], MOMENT_FORM).replace(tzinfo=UTC)
-        root = plain_base64(match["root"])
+        root, digest = plain_base64(match["root"]), plain_base64(match["marks"])
     except ValueError as error:
         raise NotASeal(f"The seal holds what can't be read: {error}") from None
     counts = {kind: int(count) for _, kind, count in (line.split(" ") for line in match["leaves"].splitlines())}
-    placed = Marks(numbers["first"], numbers["height"], marks)
+    placed = Marks(numbers["first"], numbers["height"], digest, marks or b"")
     seal = Seal(
         match["publisher"], numbers["number"], numbers["size"], numbers["last_position"], root,
         match["algorithm"], counts, sealed_at, placed,
     )  # fmt: skip
     _refuse_contradictions(seal)
+    if marks is not None:
+        _refuse_other_marks(seal)
     if seal.text != text:
-        raise NotASeal("The seal's text is not in its one form, or its marks are not those that it was signed with.")
+        raise NotASeal("The seal's text is not in its one form: an order, a number or a moment is spelled otherwise.")
     return seal
 
 
@@ -157,6 +166,11 @@ def _refuse_contradictions(seal: Seal) -> None:
         raise NotASeal(f"The seal states {seal.size} leaves up to position {seal.last_position}, which can't be.")
     if sum(seal.counts.values()) != seal.size:
         raise NotASeal(f"The seal states {seal.size} leaves and {sum(seal.counts.values())} by kind; the two must agree.")
+
+
+def _refuse_other_marks(seal: Seal) -> None:
+    if hashing(seal.algorithm).digest(seal.marks.data) != seal.marks.digest:
+        raise NotASeal("The seal's marks are not those that it was signed with.")
     width = len(seal.marks)
     last = seal.size - 1 >> min(seal.marks.height, 62)
     if len(seal.marks.data) % MARK_BYTES or width > MARK_LIMIT or seal.marks.first + width - 1 != last or not width:

@@ -164,6 +164,14 @@ class Note:
         signers = ", ".join(s.label for s in self.signatures)
         raise NotSigned(f"The note is not signed by {key.label}; it is signed by {signers}.")
 
+    def check_one_of(self, keys: Sequence[VerifierKey]) -> VerifierKey:
+        """The key of these that the note says has signed it, checked. Raises NotSigned where none has."""
+        claimed = [key for key in keys if self.signed_by(key)] or list(keys[:1])
+        if not claimed:
+            raise NotSigned("No public key is given to check the note with.")
+        self.check(claimed[0])
+        return claimed[0]
+
     def with_signature(self, signature: Signature) -> "Note":
         """The note with one more signature."""
         return Note(self.text, (*self.signatures, signature))

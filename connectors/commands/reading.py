@@ -7,6 +7,7 @@ import typer
 
 from connectors import hub
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption
+from connectors.commands.proof_status import print_proof_status
 from connectors.home import Home
 from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
 
@@ -72,6 +73,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
     print_table("Logs", ("topic", "partition", "end", "checkpoint", "lag"), [list(p.values()) for p in partitions])
     names = ("service_objects", "supplies", "standards", "quarantined", "gaps", "duplicates")
     print_table("Base", names, [[found[name] for name in names]])
+    print_proof_status(found)
     say(f"content digest: {found['digest']}")
 
 
