@@ -96,6 +96,12 @@ def check_signatures(note, keys):
     return text, checked
 
 
+def signers(note):
+    """name+key id of each signature of a note, in its order."""
+    parts = [line.split(" ") for line in note.rpartition("\n\n")[2][:-1].split("\n")]
+    return [f"{name}+{decoded(coded)[:4].hex()}" for _, name, coded in parts]
+
+
 def check_signature(text, signature, key_type, public, name):
     """Check one signature; the moment that a witness gives, in seconds since 1970, else None."""
     moment = None
@@ -134,6 +140,8 @@ def verify(proof_path, keys_path):
     proof, keys = read_proof(proof_path), read_keys(keys_path)
     text, checked = check_signatures(proof["seal"], keys)
     origin, size, root, *lines = text.splitlines()
+    if proof["key_ids"] != signers(proof["seal"]):
+        raise NotProved("the proof names other keys than its seal is signed with")
     if LOG_KEY not in checked or checked[LOG_KEY][0] != origin:
         raise NotProved(f"the seal is not signed with a key of {origin} that you gave")
     if any(key[0] == WITNESS_KEY for own in keys.values() for key in own) and WITNESS_KEY not in checked:

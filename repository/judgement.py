@@ -92,7 +92,7 @@ def _place(seal: Seal, leaves: Leaves) -> tuple[int, int]:
         low, high = 0, min(seal.marks.first << seal.marks.height, leaves.size) or leaves.size
     else:
         low, high = block
-    before = leaves.position(low - 1) if low else 0
+    before = leaves.position(min(low, leaves.size) - 1) if min(low, leaves.size) else 0
     if low >= leaves.size:
         return before + 1, seal.last_position
     end = min(high, leaves.size)

@@ -146,7 +146,7 @@ def seal_of_text(text: str, marks: bytes | None = None) -> Seal:
         sealed_at = datetime.strptime(match["sealed_at"], MOMENT_FORM).replace(tzinfo=UTC)
         root, digest = plain_base64(match["root"]), plain_base64(match["marks"])
     except ValueError as error:
-        raise NotASeal(f"The seal holds what can't be read: {error}") from None
+        raise NotASeal(f"The seal holds what can't be read: {str(error).rstrip('.')}.") from None
     counts = {kind: int(count) for _, kind, count in (line.split(" ") for line in match["leaves"].splitlines())}
     placed = Marks(numbers["first"], numbers["height"], digest, marks or b"")
     seal = Seal(

@@ -83,7 +83,10 @@ class TreeFiles:
 
     def positions(self, low: int, high: int) -> Sequence[int]:
         """Positions of the leaves low..high-1."""
-        return _numbers(os.pread(self._file("positions"), (high - low) * POSITION_BYTES, low * POSITION_BYTES))
+        data = os.pread(self._file("positions"), (high - low) * POSITION_BYTES, low * POSITION_BYTES)
+        if len(data) != (high - low) * POSITION_BYTES:
+            raise TreeDamaged(f"{self.folder} lacks positions of its tree; delete the folder, it is made anew from the log.")
+        return _numbers(data)
 
     def index(self, position: int) -> int | None:
         """Index of the leaf at a position: the rank of the position; None where no leaf stands there."""
