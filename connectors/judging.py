@@ -9,6 +9,7 @@ after `seal_grace_s` withheld; what comes later still is judged again. Which rec
 difference: what is judged is the set of leaves, and the clock decides only between pending and withheld.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,10 @@ import duckdb
 from connectors.home import Home
 from connectors.membership import KeyRing, records
 from connectors.sealing import HUB, signer
-from connectors.verdicts import Verdicts
+from connectors.verdicts import Row, Verdicts
 from projections.leaves import LEAF_COLUMN
 from repository.judgement import ACCEPTED, ALTERED, PENDING, REFUSED, REWRITTEN, WITHHELD, Finding, Leaves, held_against
+from repository.merkle import SHA_256
 from repository.seal import KIND, NotASeal, Seal, first_differing, seal_of_record
 from repository.signed_note import Note, NoteRefused
 from repository.tokens import KeyRefused
@@ -82,14 +84,16 @@ class Judge:
         changed = False
         keys = KeyRing(self.home, connection)
         self._next = None
-        for publisher, state in _states(connection).items():
-            pending = self._pending_since(connection, publisher)
+        states = _states(connection)
+        for publisher in sorted(states.keys() | set(self.verdicts.publishers())):
+            state = states.get(publisher, ())
+            pending = self.verdicts.oldest_pending(publisher)
             if self._seen.get(publisher) != state or (pending is not None and now >= pending + self._grace):
                 work = _Publisher(self, connection, keys, publisher, now)
                 changed |= work.judge(self._settled_of(work, state))
                 self._settled[publisher] = work.settled
                 self._seen[publisher] = state
-                pending = self._pending_since(connection, publisher)
+                pending = self.verdicts.oldest_pending(publisher)
             if pending is not None and now < pending + self._grace:
                 self._next = min(self._next or pending + self._grace, pending + self._grace)
         if changed:
@@ -107,18 +111,9 @@ class Judge:
     def _grace(self) -> timedelta:
         return timedelta(seconds=self.home.settings.seal_grace_s)
 
-    def _pending_since(self, connection: duckdb.DuckDBPyConnection, publisher: str) -> datetime | None:
-        """When the oldest seal that still waits began to wait."""
-        sql = "SELECT DISTINCT version FROM seal_history WHERE publisher = ? ORDER BY version"
-        for (number,) in connection.execute(sql, [publisher]).fetchall():
-            last = self.verdicts.last(publisher, number)
-            if last is not None and last.verdict == PENDING:
-                return self.verdicts.first_pending(publisher, number)
-        return None
-
     def grace_over(self, publisher: str, number: int, now: datetime) -> bool:
         """Whether a seal has waited for its records for longer than the grace."""
-        since = self.verdicts.first_pending(publisher, number)
+        since = self.verdicts.pending_since(publisher, number)
         return since is not None and now >= since + self._grace
 
 
@@ -161,7 +156,37 @@ class _Publisher:
             standing = standing and finding.verdict == ACCEPTED
             if standing:
                 settled.number, settled.largest = numbered.number, dict(largest)
+        self._miss_accepted()
         return self.changed
+
+    def _miss_accepted(self) -> None:
+        """Seals that were accepted once and are no longer in the log that this base was read from."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT version FROM seal_history WHERE publisher = ?", [self.publisher]
+        ).fetchall()
+        present = {number for (number,) in rows}
+        for row in self.of.verdicts.accepted(self.publisher):
+            if row.seal_no not in present:
+                self._miss(row)
+
+    def _miss(self, row: Row) -> None:
+        reason = f"Seal {row.seal_no} was accepted and is no longer in the log."
+        finding = self._missing_leaves(row) or Finding(WITHHELD, reason, row.last_position + 1)
+        if finding.verdict != WITHHELD or self.of.grace_over(self.publisher, row.seal_no, self.now):
+            self._found_of(row.seal_no, row.tree_size, row.last_position, finding)
+        else:
+            self._found_of(row.seal_no, row.tree_size, row.last_position, Finding(PENDING, finding.reason))
+
+    def _missing_leaves(self, row: Row) -> Finding | None:
+        algorithm = self.of.home.settings.seal_hash
+        try:
+            with opened_tree(hub_tree_folder(self.of.home, self.publisher, algorithm), algorithm) as tree:
+                changed = self._compared(algorithm, tree, 0, 0)
+        except TreeDamaged as error:
+            return Finding(REFUSED, str(error))
+        if changed is None or changed.first_bad_position is None or changed.first_bad_position > row.last_position:
+            return None
+        return changed
 
     def _seals(self, after: int) -> list[_Numbered]:
         found = []
@@ -181,17 +206,18 @@ class _Publisher:
         """Whether a seal is still within its grace; then it is noted as pending, and nothing after it is judged."""
         if self.of.grace_over(self.publisher, numbered.number, self.now):
             return False
-        last = self.of.verdicts.last(self.publisher, numbered.number)
-        if last is None or last.verdict != PENDING:
-            self._found(numbered.number, numbered.seal, Finding(PENDING, why))
+        self._found(numbered.number, numbered.seal, Finding(PENDING, why))
         return True
 
     def _found(self, number: int, seal: Seal | None, finding: Finding) -> None:
         """Add a finding where it is not what was found last."""
+        size, position = (0, 0) if seal is None else (seal.size, seal.last_position)
+        self._found_of(number, size, position, finding)
+
+    def _found_of(self, number: int, size: int, position: int, finding: Finding) -> None:
         last = self.of.verdicts.last(self.publisher, number)
         if last is not None and last.finding == finding:
             return
-        size, position = (0, 0) if seal is None else (seal.size, seal.last_position)
         self.of.verdicts.add_of(self.publisher, number, size, position, finding, self.now)
         self.changed = True
 
@@ -223,6 +249,8 @@ class _Publisher:
             return self._held_against_tree(seal, tree)
 
     def _has_leaves(self, algorithm: str) -> bool:
+        if algorithm == SHA_256:
+            return True
         sql = f"SELECT 1 FROM leaves WHERE publisher = ? AND {LEAF_COLUMN[algorithm]} IS NULL LIMIT 1"
         return not self.connection.execute(sql, [self.publisher]).fetchall()
 
@@ -240,9 +268,9 @@ class _Publisher:
 
     def _extended(self, seal: Seal, tree: TreeFiles) -> Finding:
         """Hold the leaves behind the tree's end against a seal; where they are whole, the tree grows by them."""
+        counts = Counter(tree.counts) + Counter(self._counts(seal.last_position, tree.last_position))
         for positions, leaves in self._leaves(seal.algorithm, tree.last_position, seal.last_position):
             tree.append(positions, leaves)
-        counts = self._counts(seal.last_position)
         finding = held_against(seal, Leaves(tree.size, counts, tree.position, tree.subtree))
         if finding.verdict == ACCEPTED:
             tree.commit(counts)
@@ -261,9 +289,9 @@ class _Publisher:
             positions, leaves = zip(*rows, strict=True)
             yield positions, leaves
 
-    def _counts(self, until: int) -> dict[str, int]:
-        sql = "SELECT kind, count(*) FROM leaves WHERE publisher = ? AND position <= ? GROUP BY kind"
-        return dict(self.connection.execute(sql, [self.publisher, until]).fetchall())
+    def _counts(self, until: int, after: int = 0) -> dict[str, int]:
+        sql = "SELECT kind, count(*) FROM leaves WHERE publisher = ? AND position > ? AND position <= ? GROUP BY kind"
+        return dict(self.connection.execute(sql, [self.publisher, after, until]).fetchall())
 
     def _conflict(self, seal: Seal) -> Finding | None:
         """Two different records at one position: one of them is not what the publisher recorded."""

@@ -72,10 +72,28 @@ class Verdicts:
         """The newest verdict on a seal."""
         return self._row("publisher = ? AND seal_no = ? ORDER BY verdict_no DESC", publisher, seal_no)
 
-    def first_pending(self, publisher: str, seal_no: int) -> datetime | None:
-        """When the hub first waited for records of a seal."""
-        row = self._row("publisher = ? AND seal_no = ? AND verdict = ? ORDER BY verdict_no", publisher, seal_no, PENDING)
+    def publishers(self) -> list[str]:
+        """Publishers of whose seals something was found."""
+        return [code for (code,) in self.file.execute("SELECT DISTINCT publisher FROM seal_verdicts ORDER BY publisher")]
+
+    def pending_since(self, publisher: str, seal_no: int) -> datetime | None:
+        """Since when the hub waits, or has waited and found nothing, for what a seal covers; None where it does not.
+
+        Counted anew after every acceptance: what was there once and is missed now gets the whole grace again.
+        """
+        accepted = "SELECT max(verdict_no) FROM seal_verdicts WHERE publisher = ?1 AND seal_no = ?2 AND verdict = ?4"
+        waiting = (
+            f"publisher = ?1 AND seal_no = ?2 AND verdict = ?3 AND verdict_no > coalesce(({accepted}), 0) ORDER BY verdict_no"
+        )
+        row = self._row(waiting, publisher, seal_no, PENDING, ACCEPTED)
         return datetime.fromisoformat(row.judged_at) if row else None
+
+    def oldest_pending(self, publisher: str) -> datetime | None:
+        """Since when the oldest seal of a publisher waits."""
+        newest = "SELECT max(verdict_no) FROM seal_verdicts WHERE publisher = ? GROUP BY seal_no"
+        sql = f"SELECT seal_no FROM seal_verdicts WHERE verdict_no IN ({newest}) AND verdict = ? ORDER BY seal_no"
+        waiting = [self.pending_since(publisher, number) for (number,) in self.file.execute(sql, [publisher, PENDING]).fetchall()]
+        return min((since for since in waiting if since is not None), default=None)
 
     def covering(self, publisher: str, position: int) -> Row | None:
         """The first accepted seal that covers a position, as its newest verdict says."""
