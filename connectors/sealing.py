@@ -18,7 +18,7 @@ from repository.identity import entity_id
 from repository.judgement import listing
 from repository.seal import KIND, Seal, marks_between, origin, seal_of_record, seal_record
 from repository.signed_note import Signer, signed
-from repository.stored_leaves import stored_portions
+from repository.stored_leaves import stored_portion, stored_portions
 from repository.tree_files import TreeFiles, opened_tree
 
 HUB = "hub"
@@ -98,8 +98,8 @@ def _extend(store: Publisher, tree: TreeFiles, before: Seal | None) -> None:
 
 
 def _recognise(store: Publisher, tree: TreeFiles) -> None:
-    found = store.notifications(tree.last_position - 1, 1)
-    if not found or found[0].id != tree.last_position or tree.algorithm.leaf(found[0].state) != tree.leaf(tree.size - 1):
+    positions, _, states = stored_portion(store, tree.last_position - 1, 1)
+    if positions != [tree.last_position] or tree.algorithm.leaf(states[0]) != tree.leaf(tree.size - 1):
         raise LogAltered(
             f"The store of {store.code} no longer has the record at position {tree.last_position} that its tree ends with; "
             f"restore the store, or find the first difference with `yrd audit verify --all`."
