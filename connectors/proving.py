@@ -207,13 +207,12 @@ def _spill(home: Home) -> Path:
     return folder
 
 
-def _countersigned(home: Home, publisher: str) -> list[Note]:
+def _countersigned(home: Home, publisher: str) -> list[tuple[Note, bytes]]:
     path = home.folder / "base" / "proofs.sqlite"
     if not path.exists():
         return []
     verdicts = Verdicts(path)
     try:
-        notes = [verdicts.note(publisher, row.seal_no) for row in verdicts.accepted(publisher)]
-        return [note for note in notes if note is not None]
+        return verdicts.countersigned(publisher)
     finally:
         verdicts.close()

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS seal_verdicts (
     judged_at TEXT, first_bad_position INTEGER, last_bad_position INTEGER, expected TEXT, found TEXT, reason TEXT
 );
 CREATE TABLE IF NOT EXISTS countersigned_seals (
-    publisher TEXT, seal_no INTEGER, tree_size INTEGER, last_position INTEGER, signed_at TEXT, note TEXT
+    publisher TEXT, seal_no INTEGER, tree_size INTEGER, last_position INTEGER, signed_at TEXT, note TEXT, marks BLOB
 );
 """
 TABLES = ("seal_verdicts", "countersigned_seals")
@@ -117,6 +117,11 @@ class Verdicts:
         found = self.file.execute(sql, [publisher, seal_no]).fetchall()
         return Note.parse(found[0][0]) if found else None
 
+    def countersigned(self, publisher: str) -> list[tuple[Note, bytes]]:
+        """All countersigned seals of a publisher with their marks, by size."""
+        sql = "SELECT note, marks FROM countersigned_seals WHERE publisher = ? ORDER BY tree_size"
+        return [(Note.parse(note), marks) for note, marks in self.file.execute(sql, [publisher])]
+
     # -- adding --
 
     def add(self, seal: Seal, finding: Finding, now: datetime) -> None:
@@ -136,9 +141,9 @@ class Verdicts:
 
     def countersign(self, seal: Seal, note: Note, now: datetime) -> None:
         """Keep an accepted seal's note with the hub's countersignature."""
-        given = [seal.publisher, seal.number, seal.size, seal.last_position, now.isoformat(), str(note)]
+        given = [seal.publisher, seal.number, seal.size, seal.last_position, now.isoformat(), str(note), seal.marks.data]
         with self.file:
-            self.file.execute("INSERT INTO countersigned_seals VALUES (?, ?, ?, ?, ?, ?)", given)
+            self.file.execute("INSERT INTO countersigned_seals VALUES (?, ?, ?, ?, ?, ?, ?)", given)
 
     def load(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Put all of it into the base, where readers find it."""

@@ -88,7 +88,7 @@ CREATE TABLE seal_verdicts (
 
 -- Accepted seals with the hub's countersignature and its moment. Kept in the same file.
 CREATE TABLE countersigned_seals (
-    publisher VARCHAR, seal_no BIGINT, tree_size BIGINT, last_position BIGINT, signed_at TIMESTAMPTZ, note VARCHAR
+    publisher VARCHAR, seal_no BIGINT, tree_size BIGINT, last_position BIGINT, signed_at TIMESTAMPTZ, note VARCHAR, marks BLOB
 );
 
 -- Each publisher's newest seal, what the hub last found of it, and of the newest one that it accepted.

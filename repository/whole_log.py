@@ -73,8 +73,8 @@ class Checked:
         return self.records - self.proved_size
 
 
-def check_log(log: WholeLog, keys_for: KeysFor, known: Sequence[Note] = ()) -> Checked:
-    """Hold a whole log against its seals and against those known from elsewhere."""
+def check_log(log: WholeLog, keys_for: KeysFor, known: Sequence[tuple[Note, bytes | None]] = ()) -> Checked:
+    """Hold a whole log against its seals, and against those known from elsewhere, with their marks where these were kept."""
     checked = Checked(log.publisher, len(log.positions))
     disorder = _disorder(log.positions)
     if disorder is not None:
@@ -83,8 +83,8 @@ def check_log(log: WholeLog, keys_for: KeysFor, known: Sequence[Note] = ()) -> C
     stated: dict[str, Seal] = {}
     for number, stored in enumerate(log.seals, 1):
         _check_stored(log, keys_for, checked, number, stored, stated)
-    for note in known:
-        _check_known(log, keys_for, checked, note, stated)
+    for note, marks in known:
+        _check_known(log, keys_for, checked, note, marks, stated)
     return checked
 
 
@@ -135,12 +135,14 @@ def _read(log: WholeLog, stored: StoredSeal) -> tuple[Seal, Note]:
     return seal, note
 
 
-def _check_known(log: WholeLog, keys_for: KeysFor, checked: Checked, note: Note, stated: dict[str, Seal]) -> None:
+def _check_known(
+    log: WholeLog, keys_for: KeysFor, checked: Checked, note: Note, marks: bytes | None, stated: dict[str, Seal]
+) -> None:
     """A seal that is known from elsewhere must hold as well; that it stands in the log would not be enough."""
     if note.text in stated:
         return
     try:
-        seal = seal_of_text(note.text)
+        seal = seal_of_text(note.text, marks)
         note.check_one_of(keys_for(log.publisher, seal.last_position))
     except (NotASeal, NoteRefused) as error:
         checked.findings.append((None, Finding(REFUSED, f"A seal known from elsewhere is refused: {error}")))

@@ -19,7 +19,7 @@ KEYS = keys_by_name([key_of("31").verifier])
 
 
 def checked(records: list[Record], known: list[Note] | None = None) -> Checked:
-    return check_log(whole(records), KEYS, known or [])
+    return check_log(whole(records), KEYS, [(note, None) for note in known or []])
 
 
 def notes(logs: Logs) -> list[Note]:
