@@ -6,9 +6,11 @@ trees/<code>/<hash>/  the stored nodes of its tree; may be deleted: made anew fr
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from connectors.home import Busy, Home
 from repository import signing_keys
@@ -16,9 +18,10 @@ from repository.application import Publisher
 from repository.encoding import decode_own
 from repository.identity import entity_id
 from repository.judgement import listing
+from repository.merkle import HASH_BYTES, SHA_256
 from repository.seal import KIND, Seal, marks_between, origin, seal_of_record, seal_record
 from repository.signed_note import Signer, signed
-from repository.stored_leaves import stored_portion, stored_portions
+from repository.stored_leaves import stored_places, stored_portion, stored_portions
 from repository.tree_files import TreeFiles, opened_tree
 
 HUB = "hub"
@@ -65,17 +68,18 @@ def last_seal(store: Publisher) -> Seal | None:
 # -- sealing -------------------------------------------------------------------------------------------------------
 
 
-def seal_now(home: Home, store: Publisher, key: Signer, now: datetime) -> Seal | None:
+def seal_now(home: Home, store: Publisher, key: Signer, now: datetime, leaves: bytes | bytearray = b"") -> Seal | None:
     """Seal all that the store holds; None where nothing but seals is new. Raises LogAltered.
 
-    The caller may hold the publisher's lock. Two who seal at once take turns, and the second finds nothing new.
+    The caller may hold the publisher's lock. Two who seal at once take turns, and the second finds nothing new. `leaves`
+    are the SHA-256 leaf hashes, one after the other, of what the caller has just recorded in one transaction.
     """
     with (
         home.lock(f"seal-{store.code}", "sealing"),
         opened_tree(tree_folder(home, store.code), home.settings.seal_hash, True) as tree,
     ):
         before = last_seal(store)
-        _extend(store, tree, before)
+        _extend(store, tree, before, leaves)
         if before is not None and not _new_facts(before, tree):
             return None
         seal = _seal(store, tree, before, now)
@@ -84,17 +88,50 @@ def seal_now(home: Home, store: Publisher, key: Signer, now: datetime) -> Seal |
         return seal
 
 
-def _extend(store: Publisher, tree: TreeFiles, before: Seal | None) -> None:
+def _extend(store: Publisher, tree: TreeFiles, before: Seal | None, leaves: bytes | bytearray) -> None:
     """Append what the store has recorded behind the tree's last leaf, having looked that this is still the same store."""
     if tree.size:
         _recognise(store, tree)
     counts = Counter(tree.counts)
-    for portion in stored_portions(store, tree.last_position):
+    run = _just_recorded(store, tree, leaves)
+    for portion in stored_portions(store, tree.last_position, run.first if run else None):
         tree.append(portion.positions, list(map(tree.algorithm.leaf, portion.states)))
         counts.update(portion.kinds)
+    if run:
+        tree.append(run.positions, run.leaves)
+        counts.update(run.kinds)
     if before is not None and before.algorithm == tree.algorithm.name:
         _refuse_rewriting(store, tree, before)
     tree.commit(counts)
+
+
+class _Run(NamedTuple):
+    """The end of a log as the one who has recorded it knows it: nothing of it is read again but its first and last record."""
+
+    positions: Sequence[int]
+    kinds: Sequence[str]
+    leaves: Sequence[bytes]
+
+    @property
+    def first(self) -> int:
+        return self.positions[0]
+
+
+def _just_recorded(store: Publisher, tree: TreeFiles, leaves: bytes | bytearray) -> _Run | None:
+    """Where the caller's leaves stand; None where they are not plainly the whole end of the log, which is then read.
+
+    One transaction is one run of positions without a hole. Where as many positions as there are leaves end the log without
+    one, and both ends hold the bytes that were hashed, nothing else can stand between.
+    """
+    number = len(leaves) // HASH_BYTES
+    found = stored_places(store, tree.last_position) if number and tree.algorithm.name == SHA_256 else None
+    if found is None or len(found[0]) < number or found[0][-1] - found[0][-number] != number - 1:
+        return None
+    hashes = [bytes(leaves[at : at + HASH_BYTES]) for at in range(0, len(leaves), HASH_BYTES)]
+    ends = ((found[0][-number], hashes[0]), (found[0][-1], hashes[-1]))
+    if any([tree.algorithm.leaf(s) for s in stored_portion(store, at - 1, 1).states] != [leaf] for at, leaf in ends):
+        return None
+    return _Run(found[0][-number:], found[1][-number:], hashes)
 
 
 def _recognise(store: Publisher, tree: TreeFiles) -> None:
@@ -133,12 +170,14 @@ def _seal(store: Publisher, tree: TreeFiles, before: Seal | None, now: datetime)
 # -- when it is due ------------------------------------------------------------------------------------------------
 
 
-def seal_when_due(home: Home, store: Publisher, key: Signer | None, now: datetime | None = None) -> Seal | None:
+def seal_when_due(
+    home: Home, store: Publisher, key: Signer | None, now: datetime | None = None, leaves: bytes | bytearray = b""
+) -> Seal | None:
     """Seal where enough new records, or new records for long enough, wait for it; None where not, or there is no key."""
     moment = now or datetime.now(UTC)
     if key is None or not _due(home, store, moment):
         return None
-    return seal_now(home, store, key, moment)
+    return seal_now(home, store, key, moment, leaves)
 
 
 def _due(home: Home, store: Publisher, now: datetime) -> bool:

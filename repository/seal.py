@@ -109,7 +109,8 @@ def marks_between(old_size: int, size: int, subtree: Subtree, algorithm: Hashing
     """The marks of a seal of `size` leaves where the one before had `old_size`, which may be 0."""
     height = 0
     while (size - 1 >> height) - (old_size >> height) + 1 > MARK_LIMIT:
-        height += 1
+        # From 2^5 leaves on blocks are those of the stored nodes, which are there already and need no hashing.
+        height = height + 1 if height < 4 else max(height + 1, 8)
     first, last, width = old_size >> height, size - 1 >> height, 1 << height
     blocks = [subtree(n * width, min((n + 1) * width, size)) for n in range(first, last + 1)]
     data = b"".join(block[:MARK_BYTES] for block in blocks)

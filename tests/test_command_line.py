@@ -19,6 +19,8 @@ COMMANDS = (
     "demo", "init", "import", "report", "heartbeat", "correct", "retract", "link", "rejections", "project", "query", "status",
     "rebuild", "settings", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
     "profiles show", "profiles check", "profiles draft", "schemas check", "key create", "key export", "key import",
+    "seal", "signer create", "signer show", "member add", "member rotate", "member revoke", "member list",
+    "audit prove", "audit verify", "audit consistency",
 )  # fmt: skip
 IMPORT_KEYS = {
     "publisher", "kind", "source", "rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_new", "facts_changed",

@@ -9,8 +9,12 @@ import pytest
 
 from connectors import hub, sealing
 from connectors.home import Home
+from connectors.reporting import report_lines
 from repository import signing_keys
-from repository.seal import KIND
+from repository.application import Publisher
+from repository.encoding import decode
+from repository.merkle import SHA_256, hashing
+from repository.seal import KIND, seal_of_record
 from repository.signed_note import ED25519, VerifierKey
 from repository.stored_leaves import stored_portions
 from repository.tokens import KeyExists, KeyExposed, KeyRefused, KeyUnreadable
@@ -213,6 +217,34 @@ def test_told_is_what_the_import_told(tmp_path: Path) -> None:
     assert projected(home)["events"] == 3
     assert asked(home, "SELECT count(*) AS n FROM supply_history") == [{"n": 1}]
     assert asked(home, "SELECT count(*) AS n FROM gaps") == [{"n": 0}]
+
+
+def test_an_import_hands_its_leaves_over_and_the_seal_is_the_one_over_the_bytes(tmp_path: Path) -> None:
+    # Live facts come between, before and after: what was handed over is used where it is the end of the log, else read.
+    home, source = region(tmp_path, seal_every_events=1), profile(tmp_path)
+    imported(home, source, many(tmp_path, 40))
+    keyed(home, "31", "hub")
+    key = sealing.signer(home, "31")
+    assert key is not None
+    imported(home, source, many(tmp_path, 60, phone="2"), as_of=JUNE)
+    with home.store("31") as store:
+        (portion,) = stored_portions(store, 0)
+        (made,) = [s for k, s in zip(portion.kinds, portion.states, strict=True) if k == KIND]
+        sha = hashing(SHA_256)
+        leaves = [sha.leaf(state) for state in portion.states]
+        assert seal_of_record(decode(made)[1])[0].root == sha.root(leaves[:-1])
+        list(report_lines(store, "supply", ['{"business_key": "live", "phone": "1"}'], "live", False))
+        # Leaves that are not the end of the log are not believed: neither others nor those of another place.
+        for wrong in (bytes(96), b"".join(leaves[-2:]), b"".join(leaves), b"x"):
+            again = sealing.seal_now(home, store, key, NOW, wrong)
+            assert again is None or again.root == sha.root([*leaves, sha.leaf(last_before_seal(store))])
+    projected(home)
+    assert {row["verdict"] for row in asked(home, "SELECT verdict FROM seal_verdicts")} == {"accepted"}
+
+
+def last_before_seal(store: Publisher) -> bytes:
+    """The bytes of the last record that is no seal."""
+    return [s for p in stored_portions(store, 0) for k, s in zip(p.kinds, p.states, strict=True) if k != KIND][-1]
 
 
 # -- the command line ----------------------------------------------------------------------------------------------
