@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measuring import Measured, in_a_process, machine, report_one
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.proof_scenarios import one_proof, sealing_all, verifying_all
+from benchmarks.scenarios import SCENARIOS as SCENARIOS_OF_DATA
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 EVENTS_SEEN = 200
 QUERIES_RECORDED = 1_000
+LEAVES_PROVED = 10_000_000
+SCENARIOS = SCENARIOS_OF_DATA | {work.__name__: work for work in (sealing_all, verifying_all, one_proof)}
 
 
 def main() -> None:
@@ -33,7 +36,9 @@ def main() -> None:
 
 def run(folder: Path, rows: int, big_rows: int, history: int) -> str:
     """All scenarios in order; the results as Markdown."""
-    sizes = dict.fromkeys(SCENARIOS, rows) | {"visible": EVENTS_SEEN, "long_history": history, "access_log": QUERIES_RECORDED}
+    sizes = dict.fromkeys(SCENARIOS, rows) | {
+        "visible": EVENTS_SEEN, "long_history": history, "access_log": QUERIES_RECORDED, "one_proof": LEAVES_PROVED,
+    }  # fmt: skip
     found = {name: in_a_process(name, folder, sizes[name]) for name in SCENARIOS}
     (folder / "big").mkdir()
     big = in_a_process("first_import", folder / "big", big_rows)
@@ -48,6 +53,7 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         return f"| {what} | {speed} | {target} | {one.peak_mib:,} MiB |"
 
     seen, long, asof = found["visible"].said, found["long_history"].said, found["audit_asof"]
+    proof, seal, check = found["one_proof"].said, found["sealing_all"], found["verifying_all"]
     lines = [
         "# Results",
         "",
@@ -74,6 +80,11 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         f"| as of a day by city, as known at a moment | {long['asof_known_ms']:.0f} ms | 2,000 ms |",
         f"| `audit asof --into` of {asof.said['rows']:,} entities ({asof.said['mib']:,} MiB) | {asof.wall_s:.1f} s | 20 s |",
         f"| recording one query in the access log, before and after | {found['access_log'].said['each_ms']:.1f} ms | |",
+        f"| sealing {seal.said['records']:,} records, share of their first import "
+        f"| {seal.wall_s:.1f} s, {seal.wall_s / found['first_import'].wall_s:.1%} | 5 % |",
+        f"| checking {check.said['records']:,} records from bytes to signature | {check.wall_s:.1f} s | 10 s |",
+        f"| one proof from the stored nodes of {proof['leaves']:,} leaves, p50 / p99 "
+        f"| {proof['p50_ms']:.1f} / {proof['p99_ms']:.1f} ms | 50 ms |",
         f"| peak memory of a first import of {big_rows:,} rows ({big_rows / big.wall_s:,.0f}/s) "
         f"| {big.peak_mib:,} MiB | 2,048 MiB |",
         "",

@@ -3,6 +3,7 @@
 base/CURRENT              name of the one current file
 base/base-000001.duckdb   the base; may be deleted: it is rebuilt from the log
 base/publications.sqlite  what the base showed when; outlives rebuilds
+base/proofs.sqlite        what was found of publishers' seals; outlives rebuilds (connectors/judging.py)
 """
 
 import queue
@@ -20,6 +21,7 @@ from typing import Any
 import duckdb
 
 from connectors.home import Home
+from connectors.judging import Judge
 from connectors.known import connect
 from connectors.publications import Publications
 from connectors.pulse import Pulse
@@ -63,9 +65,10 @@ class Base:
         self.folder = home.folder / "base"
         self.folder.mkdir(exist_ok=True)
         self.publications = Publications(self.folder / "publications.sqlite")
+        self.judge = Judge(home)
         self.file = current(home) or next_file(home, self.publications)
         self.connection = self._open(self.file)
-        self.projector = Projector(self.connection, home.settings.publishers)
+        self.projector = projector_of(home, self.connection)
         self.pulse: Pulse | None = None
         self._switch = threading.Lock()
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
@@ -73,6 +76,7 @@ class Base:
         try:
             self._publish()
             self.publications.load(self.file.name, self.connection)
+            self.judge.verdicts.load(self.connection)
         except duckdb.Error as error:
             self.close()
             raise _damaged(self.file, error) from error
@@ -80,6 +84,7 @@ class Base:
     def close(self) -> None:
         self.connection.close()
         self.publications.close()
+        self.judge.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one reader; it sees the last commit, whole."""
@@ -126,6 +131,7 @@ class Base:
             self._publish()
             progress(len(batch.records))
             self.answer()
+        self.judge.judge(self.connection, datetime.now(UTC))
         return total
 
     def follow(self, log: Log, stop: threading.Event, pulse: Pulse) -> None:
@@ -149,10 +155,13 @@ class Base:
             applied = self.projector.apply_prepared(batch, datetime.now(UTC))
             self._publish()
             pulse.moved(applied.events)
+            self.judge.judge(self.connection, datetime.now(UTC))
             self._measure(log, pulse)
             self.answer()
             if stop.is_set():
                 return
+        if self.judge.due(datetime.now(UTC)):
+            self.judge.judge(self.connection, datetime.now(UTC))
         self._measure(log, pulse)
         self.answer()
 
@@ -213,9 +222,12 @@ class Base:
         old_file, old = self.file, self.connection
         with self._switch:
             self.file, self.connection = file, self._open(file)
-            self.projector = Projector(self.connection, self.home.settings.publishers)
+            self.projector = projector_of(self.home, self.connection)
         self._publish()
         self.publications.load(file.name, self.connection)
+        self.judge.forget()
+        self.judge.judge(self.connection, datetime.now(UTC))
+        self.judge.verdicts.load(self.connection)
         # Readers in the middle of a query keep the old file until they end; its name goes at once.
         old.close()
         remove(old_file)
@@ -234,6 +246,12 @@ class Base:
             "SELECT topic, partition, log_offset, note FROM quarantine WHERE state = 'skipped'"
         ).fetchall()
         return skipped, self.connection.execute("SELECT * FROM skipped_gaps").fetchall()
+
+
+def projector_of(home: Home, connection: duckdb.DuckDBPyConnection) -> Projector:
+    """The projector of a base: with the office's key the log holds listed members alone, else the settings name them."""
+    members = None if home.settings.office_key else home.settings.publishers
+    return Projector(connection, members, home.settings.seal_hash)
 
 
 def _lay_out(connection: duckdb.DuckDBPyConnection) -> None:
@@ -297,7 +315,7 @@ def replay_into(
     remove(file)
     connection = connect(home, file)
     _lay_out(connection)
-    projector = Projector(connection, home.settings.publishers)
+    projector = projector_of(home, connection)
     events = 0
     for batch in read_ahead(projector, log, home.settings.batch_records, until):
         events += projector.apply_prepared(batch, datetime.now(UTC)).events

@@ -10,7 +10,7 @@ import duckdb
 
 from connectors.profiles import Profile
 from repository.application import Publisher, StoredRow, stored_row
-from repository.identity import entity_id, event_hash, event_id
+from repository.identity import entity_id, event_id, hash_of_leaf, leaf_hash
 
 IMPORTED, UNCHANGED, HEARTBEAT = "DumpImported", "DumpUnchanged", "HeartbeatSent"
 
@@ -33,12 +33,14 @@ class Counts:
     events_xor: int = 0
     events_by_type: Counter[str] = field(default_factory=Counter)
 
-    def recorded(self, rows: list[StoredRow]) -> None:
-        """Count stored events in."""
+    def recorded(self, rows: list[StoredRow]) -> list[bytes]:
+        """Count stored events in; the leaf hash of each, of which the total takes the first bytes."""
         self.events += len(rows)
-        for row in rows:
-            self.events_xor ^= event_hash(row.state)
+        leaves = [leaf_hash(row.state) for row in rows]
+        for row, leaf in zip(rows, leaves, strict=True):
+            self.events_xor ^= hash_of_leaf(leaf)
             self.events_by_type[row.topic.partition(".")[2]] += 1
+        return leaves
 
 
 @dataclass(frozen=True, slots=True)

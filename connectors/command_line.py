@@ -9,13 +9,14 @@ from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
 from connectors.collecting import collect_rarely
-from connectors.commands import access, administering, audit, broker, demo, publishing, reading
+from connectors.commands import access, administering, audit, broker, demo, publishing, reading, sealing
 from connectors.home import Busy
 from connectors.kafka.connecting import KafkaRefused
 from connectors.kafka.registry import SchemaRefused
 from connectors.known import KnownLost
 from connectors.reads import ReadRefused
 from connectors.reads_server import SocketTaken
+from connectors.sealing import LogAltered
 from repository.application import StoreChanged
 from repository.log import LogChanged, LogUnavailable
 
@@ -42,6 +43,7 @@ for name, command in (
     ("status", reading.status),
     ("rebuild", reading.rebuild),
     ("settings", administering.settings),
+    ("seal", sealing.seal),
 ):
     app.command(name)(command)
 for name, group in (
@@ -51,6 +53,8 @@ for name, group in (
     ("schemas", administering.schemas),
     ("kafka", broker.kafka),
     ("key", administering.key),
+    ("signer", sealing.signer),
+    ("member", sealing.member),
     ("audit", audit.audit),
     ("access", access.access),
 ):
@@ -63,6 +67,7 @@ FAILURES = (
     Busy,
     BaseDamaged,
     KnownLost,
+    LogAltered,
     LogChanged,
     LogUnavailable,
     KafkaRefused,
@@ -99,6 +104,8 @@ def run(arguments: list[str]) -> int:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, duckdb.IOException) and "Corrupt" in str(error):
+        return f"The base's file is damaged ({str(error).splitlines()[0]}); make it anew from the log with `yrd rebuild`."
     return " ".join(str(error).split()) or type(error).__name__
 
 

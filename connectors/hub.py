@@ -17,6 +17,7 @@ from connectors.base import Base, BaseDamaged, Progress, Rebuilt, opened, replac
 from connectors.exports import Positions, Take, exporting
 from connectors.home import Home
 from connectors.logs import opened_log
+from connectors.proof_status import sealing
 from connectors.pulse import Pulse, Tell
 from connectors.reads import Limits, NoServer, ReadRefused, query_connection
 from connectors.reads_client import call, query
@@ -140,7 +141,8 @@ def follow(home: Home, started: Callable[[], None], stop: threading.Event, tell:
     pulse = Pulse(tell, home.settings.stalled_after_s)
     with home.lock(OWNER, "yrd project --follow", wait_s=1), opened_log(home, new_too=True) as log, opened(home) as base:
         base.pulse = pulse
-        with _served(home, base, log), metrics.served(home.settings, lambda: metrics.of_projector(pulse)):
+        measured = metrics.served(home.settings, lambda: metrics.of_projector(pulse))
+        with _served(home, base, log), measured, sealing(home, stop):
             started()
             base.follow(log, stop, pulse)
 

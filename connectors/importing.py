@@ -20,7 +20,7 @@ from uuid import UUID
 
 import polars as pl
 
-from connectors import batches, rejections
+from connectors import batches, rejections, sealing
 from connectors.closures import Closure, closures
 from connectors.dumps import Dump, open_dump
 from connectors.home import Home
@@ -33,6 +33,7 @@ from repository.application import INSERT_EVENTS, Append, Publisher, StoredRow, 
 from repository.bulk import first_events
 from repository.entity import RULES, Entity, Recording, Superseded, rename, report
 from repository.facts import Authority, Fact
+from repository.identity import leaf_hash
 from repository.rules import Violation
 from repository.state import NotAState
 
@@ -69,6 +70,8 @@ class _Import:
     rejected: list[Rejected] = field(default_factory=list)
     rejected_keys: list[str | None] = field(default_factory=list)
     flagged: int = 0
+    leaves: bytearray = field(default_factory=bytearray)
+    """Leaf hashes of what was recorded, in order: a seal that follows need not read and hash it again."""
     renamed: dict[str, Entity] = field(default_factory=dict)
     """Entities renamed by this import, under each of their keys: the store shows them only when it is done."""
 
@@ -99,6 +102,8 @@ def import_dump(
         home.store(publisher) as store,
         known(home, store) as connection,
     ):
+        # Read before anything is recorded, so that a key that can't be used stops the import, not the seal after it.
+        key = sealing.signer(home, publisher)
         dump = open_dump(path, profile.layout, home.settings.import_chunk_rows)
         mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser)
         staging = Staging(connection, profile.kind, mapping.paths)
@@ -114,6 +119,7 @@ def import_dump(
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
+        sealing.seal_when_due(home, store, key, leaves=work.leaves)
         return Imported(publisher, profile, batch.id, work.counts, work.rejected, work.flagged)
 
 
@@ -180,7 +186,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
     """Everything this import records, in one transaction."""
     recording = Recording(work.store.code, work.started, work.batch.id, work.repeated)
     with work.store.bulk() as append:
-        buffer = _Buffer(append, work.counts)
+        buffer = _Buffer(append, work.counts, work.leaves)
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
         moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
         for frame in work.staging.take_new(moved):
@@ -198,6 +204,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
         details = batches.import_details(work.profile, counts, work.dump.path.name, work.dump.sha256, work.started, finished)
         row = batches.batch_row(work.store, work.batch, work.profile.source, event_type, work.as_of, finished, details)
         append([row])
+        work.leaves += leaf_hash(row.state)
 
 
 @dataclass
@@ -206,6 +213,7 @@ class _Buffer:
 
     append: Append
     counts: batches.Counts
+    leaves: bytearray
     rows: list[StoredRow] = field(default_factory=list)
 
     def add(self, kind: str, records: list[dict[str, Any]]) -> None:
@@ -215,7 +223,7 @@ class _Buffer:
 
     def flush(self) -> None:
         self.append(self.rows)
-        self.counts.recorded(self.rows)
+        self.leaves += b"".join(self.counts.recorded(self.rows))
         self.rows = []
 
 

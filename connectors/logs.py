@@ -1,10 +1,11 @@
-"""The log that the setting `log` names, opened: the stores of this home, or the topics at Kafka."""
+"""The log that the setting `log` names, opened: the stores of this home, or the topics at Kafka; listed members' alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from connectors.home import Home
 from connectors.kafka.log import KafkaLog
+from connectors.membership import listed
 from repository.log import EmbeddedLog, Log
 
 
@@ -12,11 +13,12 @@ from repository.log import EmbeddedLog, Log
 def opened_log(home: Home, new_too: bool = False) -> Iterator[Log]:
     """The log, closed at the end; `new_too`: also what publishers without a store yet will record, for who waits for it."""
     if home.settings.log == "kafka":
-        log = KafkaLog(home.settings, home.settings.publishers)
+        # With the office's key its own log lists the members, whoever the settings name.
+        log = KafkaLog(home.settings, None if home.settings.office_key else home.settings.publishers)
         try:
-            yield log
+            yield listed(home, log)
         finally:
             log.close()
         return
     with home.stores(new_too) as stores:
-        yield EmbeddedLog(stores)
+        yield listed(home, EmbeddedLog(stores))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from repository.merkle import ALGORITHMS, SHA_256
+
 
 class SettingError(ValueError):
     """A setting that can't be used; the message names it, its value and what it takes."""
@@ -58,6 +60,11 @@ MEANINGS = {
     "auditors": "Accounts that run audit and access commands, separated by commas; none may be an operator.",
     "purpose_required": "Whether every query, export and audit command must state its purpose.",
     "access_retention_days": "How long a record of the access log is kept at least; three years by default.",
+    "office_key": "Public key (verifier key) of the regional office; with it only members that the office lists are read.",
+    "seal_hash": "Hash algorithm of seals: sha-256 or sm3. After a change rebuild the base.",
+    "seal_every_events": "A publisher with a signing key seals its log after so many new records.",
+    "seal_every_s": "A publisher with a signing key seals new records that were not sealed for so long.",
+    "seal_grace_s": "How long records that a seal covers may be on their way before they count as withheld.",
 }
 CHOICES = {
     "log": ("embedded", "kafka"),
@@ -112,6 +119,11 @@ class Settings:
     auditors: str = ""
     purpose_required: bool = False
     access_retention_days: int = 1096
+    office_key: str = ""
+    seal_hash: str = "sha-256"
+    seal_every_events: int = 10_000
+    seal_every_s: int = 3600
+    seal_grace_s: int = 600
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -127,6 +139,8 @@ def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     for name in known:
         if f"YRD_{name.upper()}" in environment:
             stated[name] = environment[f"YRD_{name.upper()}"]
+    if stated.get("seal_hash", SHA_256) not in ALGORITHMS:
+        raise SettingError(f'The setting seal_hash is "{stated["seal_hash"]}"; it takes {" or ".join(ALGORITHMS)}.')
     return Settings(**{name: _value(name, known[name], value) for name, value in stated.items()})
 
 

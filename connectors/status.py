@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.base import Base
+from connectors.proof_status import proof_status
 from projections.projector import content_digest
 from repository.log import Checkpoint, Log, Partition
 
@@ -32,10 +33,10 @@ def status(base: Base, log: Log) -> dict[str, Any]:
         "file": base.file.name,
         "log": base.home.settings.log,
         "partitions": _partitions(base, log),
-        "unlisted_topics": log.unlisted(),
         "follower": pulse and {"moved_at": str(pulse.moved_at), "trouble": pulse.trouble},
         **{name: base.connection.execute(sql).fetchall()[0][0] for name, sql in TOTALS.items()},
         "digest": content_digest(base.connection),
+        **proof_status(base.connection, base.judge.home, log.unlisted()),
     }
 
 

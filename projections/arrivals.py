@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from projections.decoding import ROW, decode_batch
-from repository.identity import event_hash
+from repository.identity import hash_of_leaf, leaf_hash
 from repository.log import Record
 from schemas.contracts import codes
 
@@ -31,16 +31,19 @@ class Arrivals:
     records: Sequence[Record]
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    leaves: Sequence[bytes] = ()
+    """The leaf hash of each record (RFC 9162, section 2.1.1); its first 8 bytes are the event hash."""
 
 
 def arrivals(records: Sequence[Record], members: Collection[str] | None) -> Arrivals:
     """Decode and check records. `members` are the publishers whose topics count; None: any."""
     # What the log itself could not give whole is not decoded; its reason stands for the decoder's.
     decoded = decode_batch([b"" if record.problem else record.value for record in records])
+    leaves = [leaf_hash(record.value) for record in records]
     refused = [Refused(row, records[row].problem or reason) for row, reason in decoded.refused]
-    batch = Arrivals(records, refused=refused)
+    batch = Arrivals(records, refused=refused, leaves=leaves)
     for kind, frame in decoded.frames.items():
-        placed = _placed(frame, records)
+        placed = _placed(frame, records, leaves)
         refused = _refusals(kind, placed, members)
         if refused:
             batch.refused += refused
@@ -60,16 +63,17 @@ def _never_back(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     return {kind: frame.drop("received_at").join(received, on=ROW, maintain_order="left") for kind, frame in frames.items()}
 
 
-def _placed(frame: pl.DataFrame, records: Sequence[Record]) -> pl.DataFrame:
+def _placed(frame: pl.DataFrame, records: Sequence[Record], leaves: Sequence[bytes]) -> pl.DataFrame:
     """The frame with the columns of the log: topic, partition, position, received_at, event_hash, and the record's key."""
     chosen = records if frame.height == len(records) else [records[row] for row in frame[ROW]]
-    topics, partitions, _, positions, keys, _, values, received, _ = zip(*chosen, strict=True)
+    hashes = leaves if frame.height == len(records) else [leaves[row] for row in frame[ROW]]
+    topics, partitions, _, positions, keys, _, _, received, _ = zip(*chosen, strict=True)
     placed = frame.with_columns(
         _column("topic", topics, pl.String),
         _column("partition", partitions, pl.Int32),
         pl.Series("position", positions, dtype=pl.Int64),
         _column("received_us", received, pl.Int64),
-        pl.Series("event_hash", list(map(event_hash, values)), dtype=pl.Int64),
+        pl.Series("event_hash", list(map(hash_of_leaf, hashes)), dtype=pl.Int64),
         _column("_key", keys, pl.String),
     )
     return placed.with_columns(_received()).drop("received_us")

@@ -16,6 +16,7 @@ import polars as pl
 from projections import tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
+from projections.leaves import append_leaves
 from repository.identity import NAMESPACE
 from repository.log import Checkpoint, Log, LogChanged, Partition, Record, body_hash
 from schemas.contracts import FACT_KINDS
@@ -65,12 +66,18 @@ class Applied:
 
 
 class Projector:
-    """Applies records to one base. The connection is its own; readers use cursors of it."""
+    """Applies records to one base. The connection is its own; readers use cursors of it.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, members: Collection[str] | None = None) -> None:
+    `leaves` names the hash algorithm of seals; with it every record's leaf is kept, to hold seals against.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, members: Collection[str] | None = None, leaves: str | None = None
+    ) -> None:
         self.connection = connection
         self.members = members
         self.log_ids: Mapping[str, str] = {}
+        self.leaves = leaves
 
     def checkpoints(self) -> dict[Partition, Checkpoint]:
         """How far each partition was applied, as the base says."""
@@ -123,7 +130,7 @@ class Projector:
         except duckdb.Error as error:
             if len(batch.records) == 1:
                 refused = [Refused(0, f"The base refused the record: {str(error).splitlines()[0]}")]
-                return self._in_transaction(Arrivals(batch.records, refused=refused), committed_at)
+                return self._in_transaction(Arrivals(batch.records, refused=refused, leaves=batch.leaves), committed_at)
             half = len(batch.records) // 2
             first, second = batch.records[:half], batch.records[half:]
             return self.apply(first, committed_at) + self.apply(second, committed_at)
@@ -134,6 +141,8 @@ class Projector:
             received = self._last_received()
             frames = {kind: _not_before(frame, received) for kind, frame in batch.frames.items()}
             applied = self._write(replace(batch, frames=frames))
+            if self.leaves is not None:
+                append_leaves(self.connection, batch.records, batch.leaves, self.leaves)
             self._checkpoint(batch.records, _latest(received, frames), committed_at)
         except BaseException:
             self.connection.execute("ROLLBACK")
@@ -264,6 +273,9 @@ class Projector:
         self.connection.execute("BEGIN TRANSACTION")
         try:
             applied = self._write(batch)
+            if self.leaves is not None:
+                # One that its log could give only now has no leaf yet; to the others this adds nothing.
+                append_leaves(self.connection, batch.records, batch.leaves, self.leaves)
             if not applied.quarantined:
                 self.connection.execute("UPDATE quarantine SET state = 'applied' WHERE quarantine_no = ?", [number])
         except duckdb.Error:

@@ -10,7 +10,7 @@ from projections.reference import load_divisions
 from schemas.contracts import FACT_KINDS, KINDS, FieldType, fields
 
 FOLDER = Path(__file__).resolve().parent
-LAYOUT = 2
+LAYOUT = 3
 """Number of this table layout. A base of another layout is rebuilt from the log, never migrated."""
 PLACE = {
     "topic": "VARCHAR",

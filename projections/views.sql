@@ -29,6 +29,10 @@ WITH arrived AS (
     SELECT 'standard', publisher, entity_id, version, received_at, topic, partition FROM standard_history
     UNION ALL
     SELECT 'batch', publisher, entity_id, version, received_at, topic, partition FROM batch_history
+    UNION ALL
+    SELECT 'seal', publisher, entity_id, version, received_at, topic, partition FROM seal_history
+    UNION ALL
+    SELECT 'member', publisher, entity_id, version, received_at, topic, partition FROM member_history
 ), incomplete AS (
     SELECT kind, entity_id, max(received_at) AS last_received_at
     FROM arrived

@@ -48,4 +48,9 @@ def leaf_hash(data: bytes) -> bytes:
 
 def event_hash(data: bytes) -> int:
     """First 8 bytes of the leaf hash as a signed big-endian number: what batches and the base total and compare."""
-    return int(FIRST_8_BYTES(leaf_hash(data))[0])
+    return hash_of_leaf(leaf_hash(data))
+
+
+def hash_of_leaf(leaf: bytes) -> int:
+    """The event hash of a leaf hash that is there already."""
+    return int(FIRST_8_BYTES(leaf)[0])

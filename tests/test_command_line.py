@@ -20,7 +20,8 @@ COMMANDS = (
     "rebuild", "settings", "audit history", "audit asof", "audit said", "audit diff", "audit rebuild", "access list",
     "access check", "access purge", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
     "profiles show", "profiles check", "profiles draft", "schemas check", "schemas lock", "key create", "key export", "key import",
-    "relay", "kafka init", "kafka acl",
+    "relay", "kafka init", "kafka acl", "seal", "signer create", "signer show", "member add", "member rotate", "member revoke",
+    "member list", "audit prove", "audit verify", "audit consistency",
 )  # fmt: skip
 IMPORT_KEYS = {
     "publisher", "kind", "source", "rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_new", "facts_changed",

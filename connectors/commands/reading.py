@@ -15,6 +15,7 @@ from connectors.commands.options import (
     ReasonOption,
     reading_from,
 )
+from connectors.commands.proof_status import print_proof_status
 from connectors.home import Home
 from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
 
@@ -88,16 +89,15 @@ def status(log: LogOption = None, home: HomeOption = DEFAULT_HOME, as_json: Json
     names = ("service_objects", "supplies", "standards", "quarantined", "gaps", "duplicates")
     print_table("Base", names, [[found[name] for name in names]])
     _print_doubts(found)
+    print_proof_status(found)
     say(f"content digest: {found['digest']}")
 
 
 def _print_doubts(found: hub.Result) -> None:
-    """What a status has to say besides figures: a follower that does not move, topics that nobody listed."""
-    follower, unlisted = found["follower"], found["unlisted_topics"]
+    """What a status has to say besides figures: a follower that does not move."""
+    follower = found["follower"]
     if isinstance(follower, dict) and follower["trouble"]:
         say(f"The follower has not moved since {follower['moved_at']}: {follower['trouble']}")
-    if isinstance(unlisted, list) and unlisted:
-        say(f"Not read, since they are of no listed member or of no known kind: {', '.join(unlisted)}.")
 
 
 @quarantine.command("list")

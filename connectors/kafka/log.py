@@ -31,12 +31,12 @@ REREAD_S = 10
 
 
 class KafkaLog:
-    """The topics of `members` at the brokers of the settings. Connects at first use; threads take turns."""
+    """The topics of `members` (None: of any publisher) at the settings' brokers. Connects at first use; threads take turns."""
 
     first_offset = 0
 
-    def __init__(self, settings: Settings, members: Collection[str]) -> None:
-        self.settings, self.members = settings, frozenset(members)
+    def __init__(self, settings: Settings, members: Collection[str] | None) -> None:
+        self.settings, self.members = settings, None if members is None else frozenset(members)
         self._lock = threading.RLock()
         self._numbers: SchemaNumbers = schema_numbers(settings.schema_registry_url)
         self._restoring = Restoring(self._numbers.contract_of)
@@ -129,7 +129,7 @@ class KafkaLog:
         if not ours and not self._topics:
             # An account without permissions sees no topics either; nothing to read must not look like nothing new.
             raise LogUnavailable(
-                f"Kafka at {self.settings.kafka_bootstrap} shows no topic of {', '.join(sorted(self.members))}; make them with "
+                f"Kafka at {self.settings.kafka_bootstrap} shows no topic of {_listing(self.members)}; make them with "
                 "`yrd kafka init`, or see whether this account may read them (`yrd kafka acl`)."
             )
         for name, before in self._topics.items():
@@ -261,3 +261,7 @@ class KafkaLog:
             return 0, 0
         ask = partial(self._offsets, partitions=[partition])
         return ask(OffsetSpec.EARLIEST)[partition], ask(OffsetSpec.LATEST)[partition]
+
+
+def _listing(members: Collection[str] | None) -> str:
+    return "any publisher" if members is None else ", ".join(sorted(members))

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection, Iterable
 
+from repository.member import KIND as MEMBER
+from repository.member import OFFICE
 from schemas.contracts import KINDS
 
 HUB = "hub"
@@ -15,14 +17,16 @@ def topic(publisher: str, kind: str) -> str:
 
 
 def topics(publishers: Iterable[str]) -> list[str]:
-    """All topics of some publishers."""
-    return [topic(publisher, kind) for publisher in publishers for kind in KINDS]
+    """All topics of some publishers; the member list is the regional office's alone."""
+    return [topic(code, kind) for code in publishers for kind in KINDS if kind != MEMBER or code == OFFICE]
 
 
-def listed(name: str, members: Collection[str]) -> bool:
-    """Whether a topic is a listed member's, of a kind that there is."""
+def listed(name: str, members: Collection[str] | None) -> bool:
+    """Whether a topic is of a listed member (None: of any publisher) and of a kind that there is."""
     found = TOPIC.fullmatch(name)
-    return found is not None and found["publisher"] in members and found["kind"].replace("-", "_") in KINDS
+    if found is None or (members is not None and found["publisher"] not in members):
+        return False
+    return name in topics([found["publisher"]])
 
 
 def kind_of(name: str) -> str:

@@ -25,6 +25,7 @@ from connectors.kafka.registry import schema_numbers
 from connectors.settings import Settings
 from repository.application import Publisher, Tracked
 from repository.log import LogUnavailable
+from repository.seal import KIND as SEAL
 
 CHUNK = 2_000
 """Events read from the store at once."""
@@ -38,6 +39,7 @@ LAST_WAIT_S = 2.0
 PAUSE_S = 1.0
 """Before a new attempt after something failed."""
 LINGER_MS = 5
+SEALED = f"{SEAL}."
 BATCH_BYTES = 256 << 10
 REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
@@ -138,6 +140,9 @@ class Relay:
         frame, standing, pending = self._framing.frame, self.standing, self._pending
         with sentences(self.settings):
             for event in events:
+                if event.topic.startswith(SEALED):
+                    # A seal counts what comes before it, so all of that is there before the seal is.
+                    self._settle(self.settings.kafka_wait_s)
                 topic, key, value, headers = frame(event)
                 pending.append((event.id, len(value), producer.send(topic, value, key, headers)))
                 self._pending_bytes += len(value)

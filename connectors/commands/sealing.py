@@ -1,0 +1,129 @@
+"""Commands of those who sign: seal a log, make signing keys, keep the member list."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connectors import hub, sealing
+from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
+from connectors.home import Home
+from connectors.member_list import list_member, revoke_key, rotate_key
+from connectors.printing import print_json, print_result, say
+from repository import signing_keys
+from repository.member import Statement
+from repository.seal import Seal
+from repository.signed_note import VerifierKey
+
+signer = typer.Typer(no_args_is_help=True, help="Signing keys: a publisher's for its seals, the hub's for countersignatures.")
+member = typer.Typer(no_args_is_help=True, help="The member list, which the regional office signs.")
+WhoOption = Annotated[str, typer.Option("--publisher", help="Code of the publisher that signs, or hub.")]
+CodeArgument = Annotated[str, typer.Argument(help="Code of the member.")]
+FromOption = Annotated[int, typer.Option("--from", min=0, help="Position in the member's log from which on it holds.")]
+KeyFileArgument = Annotated[Path, typer.Argument(help="File with the member's public key, a verifier key.")]
+
+
+def seal(publisher: PublisherOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Seal a publisher's log: sign the Merkle root of all that it holds, and record that as an event."""
+    opened = Home(home)
+    key = signing_keys.load(sealing.key_file(opened, opened.member(publisher)))
+    with opened.lock(f"publisher-{publisher}", "sealing"), opened.store(publisher) as store:
+        made = sealing.seal_now(opened, store, key, datetime.now(UTC))
+    if as_json:
+        print_json(None if made is None else _shown(made))
+    else:
+        say(sealing.said_of(made) if made else f"Nothing has come since the last seal of {publisher}.")
+
+
+def _shown(made: Seal) -> dict[str, object]:
+    return {
+        "publisher": made.publisher,
+        "seal": made.number,
+        "tree_size": made.size,
+        "last_position": made.last_position,
+        "root": made.root.hex(),
+        "hash_algorithm": made.algorithm,
+        "leaves": dict(made.counts),
+        "sealed_at": made.sealed_at,
+    }
+
+
+@signer.command("create")
+def signer_create(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Make the signing key of a publisher or of the hub; the private half never leaves its file."""
+    opened = Home(home)
+    made = sealing.create_key(opened, _who(opened, publisher))
+    if as_json:
+        print_json({"verifier_key": str(made.verifier), "file": sealing.public_key_file(opened, publisher)})
+    else:
+        say(f"Made {sealing.key_file(opened, publisher)}. Hand out its public half:\n{made.verifier}")
+
+
+@signer.command("show")
+def signer_show(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Print a public key in the form of signed notes: name, key id, key."""
+    opened = Home(home)
+    key = signing_keys.load(sealing.key_file(opened, _who(opened, publisher))).verifier
+    if as_json:
+        print_json({"verifier_key": str(key)})
+    else:
+        say(str(key))
+
+
+def _who(home: Home, publisher: str) -> str:
+    return publisher if publisher == sealing.HUB else home.member(publisher)
+
+
+@member.command("add")
+def member_add(
+    code: CodeArgument, key: KeyFileArgument, first: FromOption = 0, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
+) -> None:
+    """List a member with its public key; signed with the key of the regional office in this home."""
+    _tell(as_json, list_member(Home(home), code, _key(key), first, datetime.now(UTC)))
+
+
+@member.command("rotate")
+def member_rotate(
+    code: CodeArgument,
+    key: KeyFileArgument,
+    first: FromOption,
+    signed_by: Annotated[
+        Path | None, typer.Option("--signed-by", help="Private key that signs: the member's former one; default: the office's.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a member another key, from a position of its log on."""
+    by = None if signed_by is None else signing_keys.load(signed_by)
+    _tell(as_json, rotate_key(Home(home), code, _key(key), first, datetime.now(UTC), by))
+
+
+@member.command("revoke")
+def member_revoke(
+    code: CodeArgument, key: KeyFileArgument, first: FromOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
+) -> None:
+    """Revoke a member's key: seals from a position of its log on are refused."""
+    _tell(as_json, revoke_key(Home(home), code, _key(key), first, datetime.now(UTC)))
+
+
+@member.command("list")
+def member_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List the member records that the base holds."""
+    cells = "member, version AS number, event_type, verifier_key, from_position, recorded_at"
+    sql = f"SELECT {cells} FROM member_history ORDER BY member, version"
+    print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
+
+
+def _key(path: Path) -> VerifierKey:
+    return signing_keys.read_keys(path)[0]
+
+
+def _tell(as_json: bool, made: Statement) -> None:
+    if as_json:
+        print_json(
+            {"event_type": made.event_type, "member": made.member, "number": made.number, "key": made.key.label,
+             "from_position": made.from_position}
+        )  # fmt: skip
+    else:
+        say(f"{made.event_type}: member {made.member}, key {made.key.label}, from position {made.from_position} of its log on.")

@@ -1,0 +1,138 @@
+"""The member list at the hub: whose topics are read, and with which keys they sign.
+
+Without the office's key the members are those of the settings, and their keys lie in the home. With it, they are those
+that the office's own log lists under its signature; the topics of all others stay unread, and are shown.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+
+from connectors.home import Home
+from connectors.sealing import public_key_file
+from projections.decoding import decode_batch
+from repository import signing_keys
+from repository.log import Checkpoint, Log, Partition, Record
+from repository.member import KIND, OFFICE, Members, members_of
+from repository.signed_note import KeyMalformed, NoteRefused, VerifierKey
+from schemas.contracts import fields
+
+OFFICE_TOPICS = (f"yrd.{OFFICE}", f"yrd.{OFFICE}.{KIND}")
+READ_RECORDS = 50_000
+
+
+def office_key(home: Home) -> VerifierKey | None:
+    """The public key of the regional office, as the home's settings have it. Raises KeyMalformed."""
+    text = home.settings.office_key
+    if not text:
+        return None
+    try:
+        return VerifierKey.parse(text)
+    except KeyMalformed as error:
+        raise KeyMalformed(f"The setting office_key can't be used: {error}") from None
+
+
+def owner(partition: Partition) -> str:
+    """The publisher whose topic a partition is of."""
+    return partition[0].split(".")[1] if "." in partition[0] else partition[0]
+
+
+class ListedLog:
+    """A log of which only the topics of listed members are read. What is listed later is read from its beginning then."""
+
+    def __init__(self, log: Log, office: VerifierKey) -> None:
+        self.log, self.office = log, office
+        self.first_offset = log.first_offset
+        self._office_read: dict[Partition, Checkpoint] = {}
+        self._records: list[dict[str, Any]] = []
+        self.members = members_of(office, [])
+
+    def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
+        self._look()
+        skipped = {p: _behind(end) for p, end in self.log.ends().items() if owner(p) not in self.members.listed}
+        read = self.log.read({**after, **skipped}, limit, wait_s)
+        return [r for r in read if owner((r.topic, 0)) in self.members.listed]
+
+    def last_read(self, partition: Partition, checkpoint: Checkpoint) -> Record | None:
+        return self.log.last_read(partition, checkpoint)
+
+    def ends(self) -> dict[Partition, int]:
+        return self.log.ends()
+
+    def identities(self) -> Mapping[str, str]:
+        return self.log.identities()
+
+    def restore(self, record: Record) -> Record:
+        return self.log.restore(record)
+
+    def unlisted(self) -> list[str]:
+        """Topics that hold records and are of no listed member, and what the log itself does not read."""
+        self._look()
+        filled = {p[0] for p, end in self.log.ends().items() if end > self.first_offset and owner(p) not in self.members.listed}
+        return sorted(filled | set(self.log.unlisted()))
+
+    def _look(self) -> None:
+        """Read what the office's log says of members since the last look."""
+        ends = self.log.ends()
+        others = {p: _behind(end) for p, end in ends.items() if p[0] not in OFFICE_TOPICS}
+        found = False
+        first = self.first_offset
+        while any(self._office_read.get(p, _behind(first)).next_offset < end for p, end in ends.items() if p not in others):
+            records = [r for r in self.log.read({**others, **self._office_read}, READ_RECORDS) if r.topic in OFFICE_TOPICS]
+            if not records:
+                break
+            self._office_read |= {(r.topic, r.partition): Checkpoint(r.offset + 1, r.position, 0) for r in records}
+            found |= self._take([r for r in records if r.event_type.startswith(f"{KIND}.") or r.topic == OFFICE_TOPICS[1]])
+        if found:
+            self.members = members_of(self.office, self._records)
+
+    def _take(self, records: list[Record]) -> bool:
+        frame = decode_batch([r.value for r in records]).frames.get(KIND)
+        if frame is None:
+            return False
+        known = {(r["business_key"], r["version"]) for r in self._records}
+        rows = frame.select(*fields(KIND)).iter_rows(named=True)
+        self._records += [row for row in rows if (row["business_key"], row["version"]) not in known]
+        return True
+
+
+def _behind(offset: int) -> Checkpoint:
+    """A checkpoint that has a log give nothing before `offset`."""
+    return Checkpoint(offset, 0, 0)
+
+
+def listed(home: Home, log: Log) -> Log:
+    """The log as the hub may read it: with the office's key only listed members' topics of it."""
+    office = office_key(home)
+    return log if office is None else ListedLog(log, office)
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+class KeyRing:
+    """Which key signs the seals of which publisher, as the base's member records or the home's files say."""
+
+    def __init__(self, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+        self.home, office = home, office_key(home)
+        self.members: Members | None = None if office is None else members_of(office, records(connection, KIND))
+
+    def key(self, publisher: str, position: int) -> VerifierKey:
+        """The key for a seal of `publisher` whose last leaf stands at `position`. Raises NoteRefused where there is none."""
+        if self.members is not None:
+            if publisher not in self.members.listed:
+                raise NoteRefused(f"Publisher {publisher} is not listed by the regional office.")
+            return self.members.listed[publisher].key_for(position)
+        path = public_key_file(self.home, publisher)
+        if not path.exists():
+            raise NoteRefused(f"No public key of {publisher} is known here; put it into {path}, or set office_key.")
+        return signing_keys.read_keys(path)[0]
+
+
+def records(connection: duckdb.DuckDBPyConnection, kind: str, condition: str = "true", *given: object) -> list[dict[str, Any]]:
+    """The records of a kind in the base, as they were recorded, in the order of entity and version."""
+    names = ", ".join(f'"{name}"' for name in fields(kind))
+    sql = f"SELECT {names} FROM {kind}_history WHERE {condition} ORDER BY business_key, version"
+    cursor = connection.execute(sql, list(given))
+    return [dict(zip(fields(kind), row, strict=True)) for row in cursor.fetchall()]

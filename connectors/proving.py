@@ -1,0 +1,218 @@
+"""Proofs at the hub: made from its own stored nodes and the log, checked from files alone; and whole logs checked."""
+
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from connectors import hub
+from connectors.home import Home
+from connectors.judging import hub_tree_folder
+from connectors.verdicts import Row, Verdicts
+from repository.application import Publisher
+from repository.encoding import decode
+from repository.log import Checkpoint, EmbeddedLog, Log
+from repository.member import KIND as MEMBER
+from repository.member import OFFICE, members_of
+from repository.merkle import Subtree, consistency_path, inclusion_path
+from repository.proof import consistency_proof, inclusion_proof
+from repository.seal import KIND, origin, seal_of_text
+from repository.signed_note import Note, NoteRefused, VerifierKey, of_name
+from repository.stored_leaves import stored_portions
+from repository.tree_files import TreeFiles, opened_tree
+from repository.whole_log import Checked, KeysFor, StoredSeal, WholeLog, check_log, keys_by_name
+from schemas.contracts import KINDS
+
+PLACE = " UNION ALL ".join(
+    f"SELECT publisher, position FROM {kind}_history WHERE event_id = $1::UUID" for kind in KINDS
+)  # fmt: skip
+RECORD_AT = "SELECT topic, partition, log_offset FROM leaves WHERE publisher = ? AND position = ?"
+NOTE_OF = "SELECT signed_note FROM seal_history WHERE publisher = ? AND version = ?"
+
+
+class NotProvable(ValueError):
+    """What is asked for can't be proved yet, or not at all; the message says what has to happen first."""
+
+
+@contextmanager
+def verdicts_of(home: Home) -> Iterator[Verdicts]:
+    """What the hub found of seals. Raises NotProvable where it never looked."""
+    path = home.folder / "base" / "proofs.sqlite"
+    if not path.exists():
+        raise NotProvable("The hub has judged no seal yet; run `yrd project` first.")
+    verdicts = Verdicts(path)
+    try:
+        yield verdicts
+    finally:
+        verdicts.close()
+
+
+# -- one event -----------------------------------------------------------------------------------------------------
+
+
+def prove(home: Home, event_id: str) -> str:
+    """The proof that an event is in the log that its publisher sealed and the hub accepted. Raises NotProvable."""
+    publisher, position = _place(home, event_id)
+    with verdicts_of(home) as verdicts:
+        sealed = verdicts.covering(publisher, position)
+        if sealed is None:
+            raise NotProvable(
+                f"Event {event_id} at position {position} of {publisher} is under no accepted seal yet; "
+                f"seal it with `yrd seal --publisher {publisher}` and then run `yrd project`."
+            )
+        note = _note(home, verdicts, sealed)
+    event = _bytes_at(home, publisher, position)
+    with _tree(home, note) as tree:
+        index = tree.index(position)
+        if index is None or tree.algorithm.leaf(event) != tree.leaf(index):
+            raise NotProvable(f"The log no longer holds the record that was accepted at position {position} of {publisher}.")
+        return inclusion_proof(event, event_id, index, inclusion_path(index, sealed.tree_size, tree.subtree), note)
+
+
+def _place(home: Home, event_id: str) -> tuple[str, int]:
+    try:
+        asked = str(UUID(event_id))
+    except ValueError:
+        raise NotProvable(f'"{event_id}" is no event id; it is a UUID, as the column event_id has it.') from None
+    found = hub.read(home, PLACE, [asked]).to_pylist()
+    if not found:
+        raise NotProvable(
+            f"The base holds no event {event_id}; bring it up to date with `yrd project`, or look for its id there."
+        )
+    return found[0]["publisher"], found[0]["position"]
+
+
+def _bytes_at(home: Home, publisher: str, position: int) -> bytes:
+    """The stored bytes of one record, read again from the log at the place that the base knows."""
+    (place,) = hub.read(home, RECORD_AT, [publisher, position]).to_pylist()
+    with home.stores() as stores:
+        log: Log = EmbeddedLog(stores)
+        partition = (place["topic"], place["partition"])
+        record = log.last_read(partition, Checkpoint(place["log_offset"] + 1, position, 0))
+    if record is None or record.position != position:
+        raise NotProvable(f"The log of {publisher} no longer has the record at position {position}.")
+    return record.value
+
+
+def _note(home: Home, verdicts: Verdicts, sealed: Row) -> Note:
+    """The seal with the hub's countersignature, or as the publisher signed it where the hub has no key."""
+    note = verdicts.note(sealed.publisher, sealed.seal_no)
+    if note is not None:
+        return note
+    (row,) = hub.read(home, NOTE_OF, [sealed.publisher, sealed.seal_no]).to_pylist()
+    return Note.parse(row["signed_note"])
+
+
+@contextmanager
+def _tree(home: Home, note: Note) -> Iterator[TreeFiles]:
+    seal = seal_of_text(note.text)
+    with opened_tree(hub_tree_folder(home, seal.publisher, seal.algorithm), seal.algorithm) as tree:
+        yield tree
+
+
+def prove_growth(home: Home, publisher: str, first: int, second: int) -> str:
+    """The proof that a publisher's log of `first` records is the beginning of the one of `second`. Raises NotProvable."""
+    with verdicts_of(home) as verdicts:
+        rows = {row.tree_size: row for row in verdicts.accepted(home.member(publisher))}
+        for size in (first, second):
+            if size not in rows:
+                known = ", ".join(map(str, rows)) or "none"
+                raise NotProvable(f"No accepted seal of {publisher} covers {size} records; sealed sizes are {known}.")
+        notes = [_note(home, verdicts, rows[size]) for size in (first, second)]
+    if first > second:
+        raise NotProvable(f"{first} is more than {second}; name the smaller size first.")
+    with _tree(home, notes[1]) as tree:
+        return consistency_proof(notes[0], notes[1], consistency_path(first, second, tree.subtree))
+
+
+# -- whole logs ----------------------------------------------------------------------------------------------------
+
+
+def check_all(home: Home, keys: Sequence[VerifierKey]) -> list[Checked]:
+    """Every publisher's log from its bytes to the signatures, with the reader's own copies of the keys.
+
+    With the key of the regional office the other keys may come from the member list, which it signs. The stored nodes are
+    not used: the trees are made anew, in a folder of their own.
+    """
+    with home.stores() as stores:
+        keys_for = keys_by_name(keys)
+        if of_name(keys, origin(OFFICE)):
+            keys_for = _listed_keys(stores, keys, keys_for)
+        return [_check_store(home, store, keys_for) for store in stores]
+
+
+def _listed_keys(stores: Sequence[Publisher], keys: Sequence[VerifierKey], by_name: KeysFor) -> KeysFor:
+    """Keys that are given by name, and for other publishers those that the office lists."""
+    office = of_name(keys, origin(OFFICE))[0]
+    records = [r for store in stores if store.code == OFFICE for r in _member_records(store)]
+    members = members_of(office, records)
+
+    def keys_for(publisher: str, position: int) -> Sequence[VerifierKey]:
+        if of_name(keys, origin(publisher)):
+            return by_name(publisher, position)
+        if publisher not in members.listed:
+            raise NoteRefused(f"{origin(publisher)} is not listed by the regional office, and no public key of it is given.")
+        return [members.listed[publisher].key_for(position)]
+
+    return keys_for
+
+
+def _member_records(store: Publisher) -> Iterator[dict[str, Any]]:
+    for portion in stored_portions(store, 0):
+        for kind, state in zip(portion.kinds, portion.states, strict=True):
+            if kind == MEMBER:
+                yield decode(state)[1]
+
+
+def _check_store(home: Home, store: Publisher, keys_for: KeysFor) -> Checked:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trees-", dir=_spill(home))))
+        trees: dict[str, TreeFiles] = {}
+
+        def subtree_of(algorithm: str) -> Subtree:
+            # A log that was sealed with two algorithms is read once more for the second.
+            if algorithm not in trees:
+                trees[algorithm] = stack.enter_context(opened_tree(folder / algorithm, algorithm, True))
+                _read(store, trees[algorithm])
+            return trees[algorithm].subtree
+
+        first = trees[home.settings.seal_hash] = stack.enter_context(
+            opened_tree(folder / home.settings.seal_hash, home.settings.seal_hash, True)
+        )
+        log = _read(store, first)
+        log.subtree_of = subtree_of
+        return check_log(log, keys_for, _countersigned(home, store.code))
+
+
+def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
+    """The whole log of a store, its leaves appended to an empty tree."""
+    positions, kinds, seals = array("q"), bytearray(), list[StoredSeal]()
+    names: dict[str, int] = {}
+    for portion in stored_portions(store, 0):
+        tree.append(portion.positions, list(map(tree.algorithm.leaf, portion.states)))
+        positions.extend(portion.positions)
+        kinds += bytes([names.setdefault(kind, min(len(names), 255)) for kind in portion.kinds])
+        if KIND in names:
+            listed = zip(portion.positions, portion.kinds, portion.states, strict=True)
+            seals += [StoredSeal(position, state) for position, kind, state in listed if kind == KIND]
+    return WholeLog(store.code, positions, bytes(kinds), list(names), lambda _: tree.subtree, seals)
+
+
+def _spill(home: Home) -> Path:
+    folder = home.folder / "spill"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _countersigned(home: Home, publisher: str) -> list[tuple[Note, bytes]]:
+    path = home.folder / "base" / "proofs.sqlite"
+    if not path.exists():
+        return []
+    verdicts = Verdicts(path)
+    try:
+        return verdicts.countersigned(publisher)
+    finally:
+        verdicts.close()
