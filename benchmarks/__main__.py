@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measuring import Measured, in_a_process, machine, report_one
-from benchmarks.proof_scenarios import one_proof, sealing_all, verifying_all
+from benchmarks.proof_scenarios import one_proof, sealing_all, sealing_import, verifying_all
 from benchmarks.scenarios import SCENARIOS as SCENARIOS_OF_DATA
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 EVENTS_SEEN = 200
 QUERIES_RECORDED = 1_000
 LEAVES_PROVED = 10_000_000
-SCENARIOS = SCENARIOS_OF_DATA | {work.__name__: work for work in (sealing_all, verifying_all, one_proof)}
+SCENARIOS = SCENARIOS_OF_DATA | {work.__name__: work for work in (sealing_import, sealing_all, verifying_all, one_proof)}
 
 
 def main() -> None:
@@ -54,6 +54,7 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
 
     seen, long, asof = found["visible"].said, found["long_history"].said, found["audit_asof"]
     proof, seal, check = found["one_proof"].said, found["sealing_all"], found["verifying_all"]
+    sealed = found["sealing_import"]
     lines = [
         "# Results",
         "",
@@ -80,8 +81,9 @@ def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) 
         f"| as of a day by city, as known at a moment | {long['asof_known_ms']:.0f} ms | 2,000 ms |",
         f"| `audit asof --into` of {asof.said['rows']:,} entities ({asof.said['mib']:,} MiB) | {asof.wall_s:.1f} s | 20 s |",
         f"| recording one query in the access log, before and after | {found['access_log'].said['each_ms']:.1f} ms | |",
-        f"| sealing {seal.said['records']:,} records, share of their first import "
-        f"| {seal.wall_s:.1f} s, {seal.wall_s / found['first_import'].wall_s:.1%} | 5 % |",
+        f"| sealing at the end of a first import, share of it "
+        f"| {sealed.said['sealing_s']:.1f} s, {sealed.said['sealing_s'] / sealed.wall_s:.1%} | 5 % |",
+        f"| sealing {seal.said['records']:,} records read again from their bytes | {seal.wall_s:.1f} s |  |",
         f"| checking {check.said['records']:,} records from bytes to signature | {check.wall_s:.1f} s | 10 s |",
         f"| one proof from the stored nodes of {proof['leaves']:,} leaves, p50 / p99 "
         f"| {proof['p50_ms']:.1f} / {proof['p99_ms']:.1f} ms | 50 ms |",

@@ -36,6 +36,7 @@ from repository.facts import Authority, Fact
 from repository.identity import leaf_hash
 from repository.rules import Violation
 from repository.state import NotAState
+from repository.stored_leaves import JustRecorded
 
 Progress = Callable[[str, int], None]
 """Told what is done and how many more rows or facts are."""
@@ -70,7 +71,7 @@ class _Import:
     rejected: list[Rejected] = field(default_factory=list)
     rejected_keys: list[str | None] = field(default_factory=list)
     flagged: int = 0
-    leaves: bytearray = field(default_factory=bytearray)
+    recorded: JustRecorded = field(default_factory=JustRecorded)
     """Leaf hashes of what was recorded, in order: a seal that follows need not read and hash it again."""
     renamed: dict[str, Entity] = field(default_factory=dict)
     """Entities renamed by this import, under each of their keys: the store shows them only when it is done."""
@@ -119,7 +120,7 @@ def import_dump(
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
-        sealing.seal_when_due(home, store, key, leaves=work.leaves)
+        sealing.seal_when_due(home, store, key, recorded=work.recorded)
         return Imported(publisher, profile, batch.id, work.counts, work.rejected, work.flagged)
 
 
@@ -186,7 +187,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
     """Everything this import records, in one transaction."""
     recording = Recording(work.store.code, work.started, work.batch.id, work.repeated)
     with work.store.bulk() as append:
-        buffer = _Buffer(append, work.counts, work.leaves)
+        buffer = _Buffer(append, work.counts, work.recorded)
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
         moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
         for frame in work.staging.take_new(moved):
@@ -204,7 +205,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
         details = batches.import_details(work.profile, counts, work.dump.path.name, work.dump.sha256, work.started, finished)
         row = batches.batch_row(work.store, work.batch, work.profile.source, event_type, work.as_of, finished, details)
         append([row])
-        work.leaves += leaf_hash(row.state)
+        work.recorded.add([row], [leaf_hash(row.state)])
 
 
 @dataclass
@@ -213,7 +214,7 @@ class _Buffer:
 
     append: Append
     counts: batches.Counts
-    leaves: bytearray
+    recorded: JustRecorded
     rows: list[StoredRow] = field(default_factory=list)
 
     def add(self, kind: str, records: list[dict[str, Any]]) -> None:
@@ -223,7 +224,7 @@ class _Buffer:
 
     def flush(self) -> None:
         self.append(self.rows)
-        self.leaves += b"".join(self.counts.recorded(self.rows))
+        self.recorded.add(self.rows, self.counts.recorded(self.rows))
         self.rows = []
 
 

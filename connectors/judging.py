@@ -22,7 +22,20 @@ from connectors.membership import KeyRing, records
 from connectors.sealing import HUB, signer
 from connectors.verdicts import Row, Verdicts
 from projections.leaves import LEAF_COLUMN
-from repository.judgement import ACCEPTED, ALTERED, PENDING, REFUSED, REWRITTEN, WITHHELD, Finding, Leaves, held_against
+from repository.judgement import (
+    ACCEPTED,
+    ALTERED,
+    PENDING,
+    REFUSED,
+    REWRITTEN,
+    WITHHELD,
+    Finding,
+    Leaves,
+    held_against,
+    missing_from,
+    rewritten_at,
+    shrunk,
+)
 from repository.merkle import SHA_256
 from repository.seal import KIND, NotASeal, Seal, first_differing, seal_of_record
 from repository.signed_note import Note, NoteRefused
@@ -240,7 +253,7 @@ class _Publisher:
 
     def _of_signed(self, seal: Seal, largest: Seal | None) -> Finding:
         if largest is not None and (seal.size <= largest.size or seal.last_position <= largest.last_position):
-            return _shrunk(seal, largest)
+            return shrunk(seal, largest)
         if not self._has_leaves(seal.algorithm):
             return Finding(
                 REFUSED, f'The base holds no {seal.algorithm} hashes; set seal_hash = "{seal.algorithm}" and run `yrd rebuild`.'
@@ -331,10 +344,10 @@ class _Publisher:
             end = min(size + len(positions), tree.size)
             for at, mine in enumerate(zip(tree.positions(size, end), tree.leaves(size, end), strict=True)):
                 if mine != (positions[at], bytes(leaves[at])):
-                    return _rewritten(min(mine[0], positions[at]), mine, (positions[at], bytes(leaves[at])))
+                    return rewritten_at(min(mine[0], positions[at]), mine, (positions[at], bytes(leaves[at])))
             size += len(positions)
         if size < tree.size:
-            return _missing(tree.position(size), tree.leaf(size))
+            return missing_from(tree.position(size), tree.leaf(size))
         return None
 
     def _prefix_grew(self, tree: TreeFiles) -> Finding | None:
@@ -349,7 +362,7 @@ class _Publisher:
                     reason = f"A record stands at position {position} that was not there when the log was accepted."
                     return Finding(ALTERED, reason, position, position, "no record", "a record")
             seen += len(positions)
-        return _missing(tree.position(seen), tree.leaf(seen))
+        return missing_from(tree.position(seen), tree.leaf(seen))
 
     def _note_proved(self, tree: TreeFiles) -> None:
         given = [self.publisher, tree.algorithm.name, tree.size, tree.last_position]
@@ -380,29 +393,3 @@ def _of_tree(seal: Seal, tree: TreeFiles) -> Finding:
 def _differing_leaves(seal: Seal, tree: TreeFiles) -> tuple[int | None, int | None]:
     block = first_differing(seal, tree.size, tree.subtree)
     return (None, None) if block is None else (tree.position(block[0]), tree.position(min(block[1], tree.size) - 1))
-
-
-def _shrunk(seal: Seal, largest: Seal) -> Finding:
-    """A later seal that does not cover more than an earlier one."""
-    if seal.size == largest.size and seal.root == largest.root and seal.last_position == largest.last_position:
-        return Finding(ACCEPTED, f"Seal {seal.number} repeats seal {largest.number}.")
-    if seal.size == largest.size:
-        return Finding(
-            REWRITTEN, f"Seals {largest.number} and {seal.number} give the same {seal.size} leaves different roots.",
-            None, None, f"root {largest.root.hex()}", f"root {seal.root.hex()}",
-        )  # fmt: skip
-    reason = f"Seal {seal.number} covers {seal.size} leaves, and seal {largest.number} before it {largest.size}: the tree shrank."
-    return Finding(REWRITTEN, reason, seal.last_position + 1, None, f"{largest.size} leaves or more", f"{seal.size} leaves")
-
-
-def _rewritten(position: int, accepted: tuple[int, bytes], found: tuple[int, bytes]) -> Finding:
-    return Finding(
-        REWRITTEN, f"The log has another record at position {position} than the one that was accepted under a seal.",
-        position, position, f"leaf {accepted[1].hex()} at {accepted[0]}", f"leaf {found[1].hex()} at {found[0]}",
-    )  # fmt: skip
-
-
-def _missing(position: int, leaf: bytes) -> Finding:
-    """Fewer records than were accepted: withheld as long as they may still be on their way, which the grace decides."""
-    reason = f"Records that were accepted under a seal are not there, the first at position {position}."
-    return Finding(WITHHELD, reason, position, None, f"leaf {leaf.hex()}", "no record")

@@ -192,7 +192,7 @@ def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
     positions, kinds, seals = array("q"), bytearray(), list[StoredSeal]()
     names: dict[str, int] = {}
     for portion in stored_portions(store, 0):
-        tree.append(portion.positions, list(map(tree.algorithm.leaf, portion.states)))
+        tree.append(portion.positions, tree.algorithm.leaves(portion.states))
         positions.extend(portion.positions)
         kinds += bytes([names.setdefault(kind, min(len(names), 255)) for kind in portion.kinds])
         if KIND in names:

@@ -6,11 +6,9 @@ trees/<code>/<hash>/  the stored nodes of its tree; may be deleted: made anew fr
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from connectors.home import Busy, Home
 from repository import signing_keys
@@ -21,7 +19,7 @@ from repository.judgement import listing
 from repository.merkle import HASH_BYTES, SHA_256
 from repository.seal import KIND, Seal, marks_between, origin, seal_of_record, seal_record
 from repository.signed_note import Signer, signed
-from repository.stored_leaves import stored_places, stored_portion, stored_portions
+from repository.stored_leaves import JustRecorded, stored_portion, stored_portions
 from repository.tree_files import TreeFiles, opened_tree
 
 HUB = "hub"
@@ -68,18 +66,18 @@ def last_seal(store: Publisher) -> Seal | None:
 # -- sealing -------------------------------------------------------------------------------------------------------
 
 
-def seal_now(home: Home, store: Publisher, key: Signer, now: datetime, leaves: bytes | bytearray = b"") -> Seal | None:
+def seal_now(home: Home, store: Publisher, key: Signer, now: datetime, recorded: JustRecorded | None = None) -> Seal | None:
     """Seal all that the store holds; None where nothing but seals is new. Raises LogAltered.
 
-    The caller may hold the publisher's lock. Two who seal at once take turns, and the second finds nothing new. `leaves`
-    are the SHA-256 leaf hashes, one after the other, of what the caller has just recorded in one transaction.
+    The caller may hold the publisher's lock. Two who seal at once take turns, and the second finds nothing new. `recorded`
+    is what the caller has just recorded in one transaction, and has hashed already.
     """
     with (
         home.lock(f"seal-{store.code}", "sealing"),
         opened_tree(tree_folder(home, store.code), home.settings.seal_hash, True) as tree,
     ):
         before = last_seal(store)
-        _extend(store, tree, before, leaves)
+        _extend(store, tree, before, recorded)
         if before is not None and not _new_facts(before, tree):
             return None
         seal = _seal(store, tree, before, now)
@@ -88,55 +86,46 @@ def seal_now(home: Home, store: Publisher, key: Signer, now: datetime, leaves: b
         return seal
 
 
-def _extend(store: Publisher, tree: TreeFiles, before: Seal | None, leaves: bytes | bytearray) -> None:
+def _extend(store: Publisher, tree: TreeFiles, before: Seal | None, recorded: JustRecorded | None) -> None:
     """Append what the store has recorded behind the tree's last leaf, having looked that this is still the same store."""
     if tree.size:
         _recognise(store, tree)
     counts = Counter(tree.counts)
-    run = _just_recorded(store, tree, leaves)
-    for portion in stored_portions(store, tree.last_position, run.first if run else None):
-        tree.append(portion.positions, list(map(tree.algorithm.leaf, portion.states)))
+    run = _run_of(store, tree, recorded)
+    for portion in stored_portions(store, tree.last_position, run[0] if run else None):
+        tree.append(portion.positions, tree.algorithm.leaves(portion.states))
         counts.update(portion.kinds)
-    if run:
-        tree.append(run.positions, run.leaves)
-        counts.update(run.kinds)
+    if run and recorded:
+        tree.append(run, recorded.hashes())
+        counts.update(recorded.kinds)
     if before is not None and before.algorithm == tree.algorithm.name:
         _refuse_rewriting(store, tree, before)
     tree.commit(counts)
 
 
-class _Run(NamedTuple):
-    """The end of a log as the one who has recorded it knows it: nothing of it is read again but its first and last record."""
+def _run_of(store: Publisher, tree: TreeFiles, recorded: JustRecorded | None) -> range | None:
+    """Positions of what the caller has just recorded; None where that is not plainly the end of the log, which is then read.
 
-    positions: Sequence[int]
-    kinds: Sequence[str]
-    leaves: Sequence[bytes]
-
-    @property
-    def first(self) -> int:
-        return self.positions[0]
-
-
-def _just_recorded(store: Publisher, tree: TreeFiles, leaves: bytes | bytearray) -> _Run | None:
-    """Where the caller's leaves stand; None where they are not plainly the whole end of the log, which is then read.
-
-    One transaction is one run of positions without a hole. Where as many positions as there are leaves end the log without
-    one, and both ends hold the bytes that were hashed, nothing else can stand between.
+    A transaction gives its events growing numbers, and each event's bytes are its own. Where the last number, and the one as
+    far before it as there are events, hold the last and the first of them, no other event can have a number in between.
     """
-    number = len(leaves) // HASH_BYTES
-    found = stored_places(store, tree.last_position) if number and tree.algorithm.name == SHA_256 else None
-    if found is None or len(found[0]) < number or found[0][-1] - found[0][-number] != number - 1:
+    if not recorded or tree.algorithm.name != SHA_256:
         return None
-    hashes = [bytes(leaves[at : at + HASH_BYTES]) for at in range(0, len(leaves), HASH_BYTES)]
-    ends = ((found[0][-number], hashes[0]), (found[0][-1], hashes[-1]))
-    if any([tree.algorithm.leaf(s) for s in stored_portion(store, at - 1, 1).states] != [leaf] for at, leaf in ends):
+    last = store.recorder.max_notification_id() or 0
+    run = range(last - len(recorded) + 1, last + 1)
+    ends = ((run[0], recorded.leaves[:HASH_BYTES]), (run[-1], recorded.leaves[-HASH_BYTES:]))
+    if run[0] <= tree.last_position or not all(_stands(store, tree, at, bytes(leaf)) for at, leaf in ends):
         return None
-    return _Run(found[0][-number:], found[1][-number:], hashes)
+    return run
+
+
+def _stands(store: Publisher, tree: TreeFiles, position: int, leaf: bytes) -> bool:
+    positions, _, states = stored_portion(store, position - 1, 1)
+    return list(positions) == [position] and tree.algorithm.leaf(states[0]) == leaf
 
 
 def _recognise(store: Publisher, tree: TreeFiles) -> None:
-    positions, _, states = stored_portion(store, tree.last_position - 1, 1)
-    if positions != [tree.last_position] or tree.algorithm.leaf(states[0]) != tree.leaf(tree.size - 1):
+    if not _stands(store, tree, tree.last_position, tree.leaf(tree.size - 1)):
         raise LogAltered(
             f"The store of {store.code} no longer has the record at position {tree.last_position} that its tree ends with; "
             f"restore the store, or find the first difference with `yrd audit verify --all`."
@@ -171,13 +160,13 @@ def _seal(store: Publisher, tree: TreeFiles, before: Seal | None, now: datetime)
 
 
 def seal_when_due(
-    home: Home, store: Publisher, key: Signer | None, now: datetime | None = None, leaves: bytes | bytearray = b""
+    home: Home, store: Publisher, key: Signer | None, now: datetime | None = None, recorded: JustRecorded | None = None
 ) -> Seal | None:
     """Seal where enough new records, or new records for long enough, wait for it; None where not, or there is no key."""
     moment = now or datetime.now(UTC)
     if key is None or not _due(home, store, moment):
         return None
-    return seal_now(home, store, key, moment, leaves)
+    return seal_now(home, store, key, moment, recorded)
 
 
 def _due(home: Home, store: Publisher, now: datetime) -> bool:

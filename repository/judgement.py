@@ -109,3 +109,33 @@ def _hole(leaves: Leaves, before: int, low: int, end: int) -> tuple[int, int] | 
             return before + 1, position - 1
         before = position
     return None
+
+
+# -- against what was accepted before -------------------------------------------------------------------------------
+
+
+def shrunk(seal: Seal, largest: Seal) -> Finding:
+    """What a later seal comes to that does not cover more than an accepted one before it."""
+    if seal.size == largest.size and seal.root == largest.root and seal.last_position == largest.last_position:
+        return Finding(ACCEPTED, f"Seal {seal.number} repeats seal {largest.number}.")
+    if seal.size == largest.size:
+        return Finding(
+            REWRITTEN, f"Seals {largest.number} and {seal.number} give the same {seal.size} leaves different roots.",
+            None, None, f"root {largest.root.hex()}", f"root {seal.root.hex()}",
+        )  # fmt: skip
+    reason = f"Seal {seal.number} covers {seal.size} leaves, and seal {largest.number} before it {largest.size}: the tree shrank."
+    return Finding(REWRITTEN, reason, seal.last_position + 1, None, f"{largest.size} leaves or more", f"{seal.size} leaves")
+
+
+def rewritten_at(position: int, accepted: tuple[int, bytes], found: tuple[int, bytes]) -> Finding:
+    """Another leaf than was accepted: (position, leaf hash) as accepted and as found."""
+    return Finding(
+        REWRITTEN, f"The log has another record at position {position} than the one that was accepted under a seal.",
+        position, position, f"leaf {accepted[1].hex()} at {accepted[0]}", f"leaf {found[1].hex()} at {found[0]}",
+    )  # fmt: skip
+
+
+def missing_from(position: int, leaf: bytes) -> Finding:
+    """Fewer records than were accepted: withheld as long as they may still be on their way, which the grace decides."""
+    reason = f"Records that were accepted under a seal are not there, the first at position {position}."
+    return Finding(WITHHELD, reason, position, None, f"leaf {leaf.hex()}", "no record")

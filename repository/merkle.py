@@ -8,7 +8,7 @@ a file, so that no proof needs more than some hundred hashes of a log of any len
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives import hashes
 
@@ -23,10 +23,19 @@ class ProofFailed(ValueError):
     """A proof does not show what it is meant to show; the message says at which step."""
 
 
-def _sm3(data: bytes) -> bytes:
-    digest = hashes.Hash(hashes.SM3())
-    digest.update(data)
-    return digest.finalize()
+class _Hash(Protocol):
+    def digest(self) -> bytes: ...
+
+
+class _Sm3:
+    """SM3 in the form of the standard library's hashes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._hash = hashes.Hash(hashes.SM3())
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return self._hash.finalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +43,20 @@ class Hashing:
     """A hash algorithm by its name in the data: SHA-256 (FIPS 180-4) or SM3 (GB/T 32905). Both give 32 bytes."""
 
     name: str
-    digest: Callable[[bytes], bytes]
+    new: Callable[[bytes], _Hash]
+
+    def digest(self, data: bytes) -> bytes:
+        """Hash of bytes as they are."""
+        return self.new(data).digest()
 
     def leaf(self, data: bytes) -> bytes:
         """Hash of stored bytes as a leaf."""
-        return self.digest(LEAF + data)
+        return self.new(LEAF + data).digest()
+
+    def leaves(self, values: Sequence[bytes]) -> list[bytes]:
+        """Hashes of many stored bytes as leaves."""
+        new = self.new
+        return [new(LEAF + data).digest() for data in values]
 
     def node(self, left: bytes, right: bytes) -> bytes:
         """Hash of two subtrees."""
@@ -46,8 +64,8 @@ class Hashing:
 
     def parents(self, below: Sequence[bytes]) -> list[bytes]:
         """Hashes of the pairs of a level; the last of an odd number has no pair and is left out."""
-        digest = self.digest
-        return [digest(NODE + left + right) for left, right in zip(below[0::2], below[1::2], strict=False)]
+        new = self.new
+        return [new(NODE + left + right).digest() for left, right in zip(below[0::2], below[1::2], strict=False)]
 
     def root(self, leaves: Sequence[bytes]) -> bytes:
         """Root over leaf hashes, level by level: an unpaired last node moves up as it is, which is the RFC's split."""
@@ -60,8 +78,8 @@ class Hashing:
 
 
 ALGORITHMS: Final = {
-    SHA_256: Hashing(SHA_256, lambda data: sha256(data).digest()),
-    SM3: Hashing(SM3, _sm3),
+    SHA_256: Hashing(SHA_256, sha256),
+    SM3: Hashing(SM3, _Sm3),
 }
 
 

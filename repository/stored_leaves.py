@@ -1,16 +1,40 @@
 """The stored bytes of a publisher's log in order of position, read in bulk: what its tree is made of."""
 
-from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 
-from repository.application import Publisher
+from repository.application import Publisher, StoredRow
+from repository.merkle import HASH_BYTES
 
 READ_EVENTS = 20_000
+
+
+@dataclass
+class JustRecorded:
+    """Leaf hashes of what one transaction records, in order, and how many events of each kind they are."""
+
+    leaves: bytearray = field(default_factory=bytearray)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: Sequence[StoredRow], leaves: Sequence[bytes]) -> None:
+        """Note rows on their way into the transaction, with their SHA-256 leaf hashes."""
+        self.leaves += b"".join(leaves)
+        topics = Counter(row.topic for row in rows)
+        for topic, number in topics.items():
+            self.kinds[topic.partition(".")[0]] += number
+
+    def __len__(self) -> int:
+        return len(self.leaves) // HASH_BYTES
+
+    def hashes(self) -> list[bytes]:
+        """The leaf hashes, each by itself."""
+        return [bytes(self.leaves[at : at + HASH_BYTES]) for at in range(0, len(self.leaves), HASH_BYTES)]
 
 
 class Portion(NamedTuple):
@@ -57,21 +81,3 @@ def stored_portion(store: Publisher, after: int, limit: int = READ_EVENTS) -> Po
     positions, topics, states = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     kinds = {topic: topic.partition(".")[0] for topic in set(topics)}
     return Portion(positions, [kinds[topic] for topic in topics], states)
-
-
-def stored_places(store: Publisher, after: int) -> tuple[Sequence[int], list[str]] | None:
-    """Positions and kinds of all stored events behind a position, without their bytes; None where that saves nothing."""
-    recorder = store.recorder
-    if not isinstance(recorder, SQLiteApplicationRecorder):
-        return None
-    sql = f"SELECT rowid, CAST(topic AS TEXT) FROM {recorder.events_table_name} WHERE rowid > ? ORDER BY rowid LIMIT ?"
-    positions, kinds, known = array("q"), list[str](), dict[str, str]()
-    with recorder.datastore.transaction(commit=False) as cursor:
-        cursor.execute(sql, (after, READ_EVENTS))
-        while rows := cursor.fetchall():
-            numbers, topics = zip(*rows, strict=True)
-            known |= {topic: topic.partition(".")[0] for topic in set(topics) - known.keys()}
-            positions.extend(numbers)
-            kinds += [known[topic] for topic in topics]
-            cursor.execute(sql, (positions[-1], READ_EVENTS))
-    return positions, kinds

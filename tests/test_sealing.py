@@ -5,10 +5,12 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from connectors import hub, sealing
 from connectors.home import Home
+from connectors.proving import check_all
 from connectors.reporting import report_lines
 from repository import signing_keys
 from repository.application import Publisher
@@ -16,9 +18,10 @@ from repository.encoding import decode
 from repository.merkle import SHA_256, hashing
 from repository.seal import KIND, seal_of_record
 from repository.signed_note import ED25519, VerifierKey
-from repository.stored_leaves import stored_portions
+from repository.stored_leaves import JustRecorded, stored_portions
 from repository.tokens import KeyExists, KeyExposed, KeyRefused, KeyUnreadable
 from tests.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, recorded, region, told
+from tests.postgres import server
 from tests.sealed_logs import keyed, sealed_now
 
 NOW = datetime(2026, 9, 1, 4, tzinfo=UTC)
@@ -236,10 +239,30 @@ def test_an_import_hands_its_leaves_over_and_the_seal_is_the_one_over_the_bytes(
         list(report_lines(store, "supply", ['{"business_key": "live", "phone": "1"}'], "live", False))
         # Leaves that are not the end of the log are not believed: neither others nor those of another place.
         for wrong in (bytes(96), b"".join(leaves[-2:]), b"".join(leaves), b"x"):
-            again = sealing.seal_now(home, store, key, NOW, wrong)
+            again = sealing.seal_now(home, store, key, NOW, JustRecorded(bytearray(wrong)))
             assert again is None or again.root == sha.root([*leaves, sha.leaf(last_before_seal(store))])
     projected(home)
     assert {row["verdict"] for row in asked(home, "SELECT verdict FROM seal_verdicts")} == {"accepted"}
+
+
+def test_logs_in_postgresql_are_sealed_judged_and_checked(tmp_path: Path) -> None:
+    with server() as address:
+        with psycopg.connect(address) as connection:
+            for code in ("00", "31", "32", "33", "34"):
+                connection.execute(f'CREATE SCHEMA IF NOT EXISTS "yrd_{code}"')
+        home = region(tmp_path)
+        with (home.folder / "yrd.toml").open("a") as file:
+            file.write(f'store_url = "{address}"\n')
+        home, source = keyed(Home(home.folder), "31", "hub"), profile(tmp_path)
+        imported(home, source, many(tmp_path, 30))
+        imported(home, source, many(tmp_path, 30, phone="2"), as_of=JUNE)
+        made = sealed_now(home)
+        assert made is not None and made.number == 2
+        projected(home)
+        assert asked(home, "SELECT verdict FROM seal_status") == [{"verdict": "accepted"}]
+        keys = signing_keys.read_keys(sealing.public_key_file(home, "31"))
+        checked = [c for c in check_all(home, keys) if c.records]
+        assert [(c.publisher, c.proved_size, c.findings) for c in checked] == [("31", made.size, [])]
 
 
 def last_before_seal(store: Publisher) -> bytes:
