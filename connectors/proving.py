@@ -11,10 +11,11 @@ from uuid import UUID
 from connectors import hub
 from connectors.home import Home
 from connectors.judging import hub_tree_folder
+from connectors.logs import opened_log
 from connectors.verdicts import Row, Verdicts
 from repository.application import Publisher
 from repository.encoding import decode
-from repository.log import Checkpoint, EmbeddedLog, Log
+from repository.log import Checkpoint
 from repository.member import KIND as MEMBER
 from repository.member import OFFICE, members_of
 from repository.merkle import Subtree, consistency_path, inclusion_path
@@ -88,8 +89,7 @@ def _place(home: Home, event_id: str) -> tuple[str, int]:
 def _bytes_at(home: Home, publisher: str, position: int) -> bytes:
     """The stored bytes of one record, read again from the log at the place that the base knows."""
     (place,) = hub.read(home, RECORD_AT, [publisher, position]).to_pylist()
-    with home.stores() as stores:
-        log: Log = EmbeddedLog(stores)
+    with opened_log(home) as log:
         partition = (place["topic"], place["partition"])
         record = log.last_read(partition, Checkpoint(place["log_offset"] + 1, position, 0))
     if record is None or record.position != position:

@@ -7,6 +7,7 @@ given as ISO 8601 text and cast in the SQL.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from projections.proof_status import VERDICTS
 from schemas.contracts import FACT_KINDS, KINDS
 
 POSITIONS = "SELECT topic, partition, next_offset, last_position FROM checkpoints ORDER BY ALL"
@@ -36,7 +37,7 @@ def history(given: Arguments) -> list[Part]:
     narrowed = "WHERE ($publisher IS NULL OR publisher = $publisher) AND ($kind IS NULL OR kind = $kind)"
     parameters = {"entity": given["entity"], "publisher": given.get("publisher"), "kind": given.get("kind")}
     log = Part("change_log", f"SELECT * FROM change_log($entity) {narrowed}", parameters)  # type: ignore[arg-type]
-    return [log, *(_events(kind, given["entity"]) for kind in FACT_KINDS)]
+    return [log, Part("verdicts", VERDICTS), *(_events(kind, given["entity"]) for kind in FACT_KINDS)]
 
 
 def _events(kind: str, entity: str) -> Part:

@@ -174,6 +174,22 @@ def test_whatever_is_done_to_a_store_is_found_with_its_position(yrd: Yrd, change
     assert yrd("audit", "verify", "--all", "--key", "auditor.keys") == 1 and "Traceback" not in yrd.err
 
 
+def test_a_history_says_of_each_event_what_is_proved(yrd: Yrd, tmp_path: Path) -> None:
+    home = Home(yrd.home)
+
+    def proofs() -> dict[int, str]:
+        return {row["version"]: row["proof"] for row in yrd.json("audit", "history", "院000007")}
+
+    imported(home, profile(tmp_path), dump(tmp_path, [("院000007", "8", 3)], name="three.csv"), as_of=JUNE)
+    projected(home)
+    assert proofs() == {1: "sealed, seal 1 accepted", 2: "not sealed"}
+    imported(home, profile(tmp_path), dump(tmp_path, [("院000008", "8", 3)], name="four.csv"), as_of=JUNE)
+    sealed_now(home)
+    store(yrd, "UPDATE stored_events SET state = CAST(replace(state, '院000008', '院000009') AS BLOB) WHERE rowid = 28")
+    projected(home)
+    assert set(proofs().values()) == {"in doubt: seal 3 is altered"}
+
+
 def test_two_exchanged_records_are_found_by_the_first(yrd: Yrd) -> None:
     store(
         yrd,
