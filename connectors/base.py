@@ -351,6 +351,11 @@ def opened(home: Home) -> Iterator[Base]:
     base = Base(home)
     try:
         yield base
+    except duckdb.IOException as error:
+        # A block that nobody had read at opening shows its damage when it is.
+        if "Corrupt" not in str(error):
+            raise
+        raise _damaged(base.file, error) from error
     finally:
         base.close()
 
