@@ -104,8 +104,6 @@ def run(arguments: list[str]) -> int:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
-    if isinstance(error, duckdb.IOException) and "Corrupt" in str(error):
-        return f"The base's file is damaged ({str(error).splitlines()[0]}); make it anew from the log with `yrd rebuild`."
     return " ".join(str(error).split()) or type(error).__name__
 
 
