@@ -9,9 +9,10 @@ import pytest
 from connectors import hub, sealing
 from connectors.home import Home
 from connectors.proving import prove
+from connectors.reporting import report_lines
 from tests.broker import Broker
-from tests.dumps_for_tests import JUNE, Yrd, asked, imported, many, profile, projected
-from tests.kafka_region import kafka_region, on_topic, put, relayed
+from tests.dumps_for_tests import JUNE, Yrd, asked, following, imported, many, profile, projected
+from tests.kafka_region import eventually, kafka_region, on_topic, put, relayed
 from tests.sealed_logs import keyed, keys_file, sealed_now
 
 
@@ -62,6 +63,14 @@ def test_a_seal_stands_on_its_topic_after_all_that_it_covers(tmp_path: Path, kaf
         at = int(dict(seal.headers)["position"])
         before = [r for r in covered if int(dict(r.headers)["position"]) < at]
         assert before and all(r.timestamp <= seal.timestamp for r in before)
+
+
+def test_a_following_relay_seals_what_is_due(tmp_path: Path, kafka: Broker) -> None:
+    home = keyed(kafka_region(tmp_path, kafka, seal_every_s=1), "31")
+    with following(home, "relay", "--publisher", "31", "--follow"):
+        with home.store("31") as store:
+            list(report_lines(store, "supply", ['{"business_key": "one"}'], "live", False))
+        eventually(lambda: len(on_topic(kafka, "yrd.31.seal")) == 1)
 
 
 def test_another_record_in_a_sealed_ones_place_is_found(tmp_path: Path, kafka: Broker) -> None:

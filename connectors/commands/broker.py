@@ -1,5 +1,6 @@
 """Commands about Kafka: topics, permissions, and the relay that sends a publisher's events."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from connectors.home import Home
 from connectors.kafka import access, topics
 from connectors.kafka.relay import Relay, alone
 from connectors.printing import print_json, print_table, say, talk, tell
+from connectors.proof_status import sealing
 
 kafka = typer.Typer(no_args_is_help=True, help="Kafka: topics and who may use them.")
 OnlyOption = Annotated[
@@ -67,11 +69,13 @@ def relay(
     opened = Home(home)
     # A long import holds the store; the relay goes on sending and notes its position later.
     with alone(opened, opened.member(publisher)), opened.store(publisher, wait_s=1) as store:
-        sender = Relay(store, opened.settings, tell)
-        with metrics.served(opened.settings, lambda: metrics.of_relay(publisher, sender.standing)):
+        sender, stop = Relay(store, opened.settings, tell), hub.stopping_at_signals()
+        measured = metrics.served(opened.settings, lambda: metrics.of_relay(publisher, sender.standing))
+        # Where no hub follows this home, its relay is who seals what is due between two imports.
+        with measured, sealing(opened, stop) if follow else nullcontext():
             if follow:
                 talk.print(f"Relaying publisher {publisher}; end with Ctrl-C.")
-            done = sender.run(hub.stopping_at_signals(), follow, start)
+            done = sender.run(stop, follow, start)
     if as_json:
         print_json(done)
     else:
