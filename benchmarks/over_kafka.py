@@ -4,12 +4,13 @@ Writes benchmarks/RESULTS-KAFKA.md. The broker is that of the tests, on this mac
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,9 @@ FRESH = "34"
 SUPPLY = f"yrd.{CODE}.supply"
 CHUNK = 2_000
 PER_SECOND = 1_000
+JVM = ("-Xms512m", "-Xmx1g")
+"""Of the broker: as it comes, not as the tests have it for quick starts."""
+LITTLE_BATCH, LITTLE_MIB = 5_000, 96
 LOOK_EVERY_S = 0.02
 """A query costs the projector's process some milliseconds; looking more often would measure the looking."""
 Said = Mapping[str, Any]
@@ -76,15 +80,29 @@ def bare_produce(folder: Path, _size: int) -> Said:
     return {"wall_s": wall, "events": len(framed)}
 
 
-def relay(folder: Path, _size: int, headers: str = "short") -> Said:
-    """The relay over the whole store."""
+def relay(folder: Path, size: int, headers: str = "short") -> Said:
+    """The relay over the whole store; besides, its peak memory after a fifth of the events."""
     home = home_of(folder)
     object.__setattr__(home.settings, "kafka_headers", headers)
     collect_rarely()
     with home.store(CODE) as store:
+        sender, early = Relay(store, home.settings, print), [0]
+        watching = threading.Thread(target=_peak_when, args=(lambda: sender.standing.events >= size // 5, early), daemon=True)
         started = time.perf_counter()
-        done = Relay(store, home.settings, print).run(threading.Event(), False, 1)
-    return {"wall_s": time.perf_counter() - started, "events": done.events}
+        watching.start()
+        done = sender.run(threading.Event(), False, 1)
+    return {"wall_s": time.perf_counter() - started, "events": done.events, "early_mib": early[0]}
+
+
+def _peak_when(reached: Callable[[], bool], peak: list[int]) -> None:
+    """Put this process's peak memory in MiB so far into `peak`, once something is reached."""
+    while not reached():
+        time.sleep(0.05)
+    peak[0] = _peak_mib()
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def relay_cloudevents(folder: Path, size: int) -> Said:
@@ -134,6 +152,24 @@ def _projected(folder: Path, client: str, events_only: bool = False) -> Said:
     log.close()
     connection_.close()
     return {"wall_s": wall, "events": events}
+
+
+def project_in_little_memory(folder: Path, size: int) -> Said:
+    """From broker to committed rows with small batches and little memory for DuckDB; its peak memory after a fifth."""
+    home = home_of(folder)
+    object.__setattr__(home.settings, "memory_limit_mib", LITTLE_MIB)
+    collect_rarely()
+    connection_ = _empty(folder, home, "kafka-little")
+    projector, log, events, early = Projector(connection_, {CODE}), KafkaLog(home.settings, [CODE]), 0, 0
+    started = time.perf_counter()
+    for batch in read_ahead(projector, log, LITTLE_BATCH):
+        applied = projector.apply_prepared(batch, datetime.now(UTC))
+        events += applied.events + applied.duplicates
+        early = early or (_peak_mib() if events >= size // 5 else 0)
+    wall = time.perf_counter() - started
+    log.close()
+    connection_.close()
+    return {"wall_s": wall, "events": events, "early_mib": early}
 
 
 class _Place:
@@ -225,7 +261,7 @@ SCENARIOS: dict[str, Work] = {
     work.__name__: work
     for work in (
         prepared, bare_produce, relay, relay_cloudevents, bare_poll, read_kafka_python, read_librdkafka,
-        project_kafka_python, project_librdkafka, freshness,
+        project_kafka_python, project_librdkafka, project_in_little_memory, freshness,
     )
 }  # fmt: skip
 CELLS = (
@@ -238,6 +274,20 @@ CELLS = (
     ("broker to committed rows, kafka-python", "project_kafka_python", "bare_poll", "0.60 of the baseline; 33,000/s"),
     ("broker to committed rows, librdkafka", "project_librdkafka", "bare_poll", "80,000/s"),
 )
+
+
+MEMORY = (
+    ("relay", "relay"),
+    (f"projector with batches of {LITTLE_BATCH:,} and {LITTLE_MIB} MiB for DuckDB", "project_in_little_memory"),
+)
+
+
+def _memory(what: str, one: Measured) -> str:
+    early, events = one.said["early_mib"], one.said["events"]
+    return (
+        f"- peak memory of the {what}: {early:,} MiB after a fifth of {events:,} events, {one.peak_mib:,} MiB at the end "
+        f"({_rate(one):,.0f} events/s; target: under 400 MiB, flat)."
+    )
 
 
 def _rate(one: Measured) -> float:
@@ -260,6 +310,8 @@ def _table(found: dict[str, Measured], rows: int) -> str:
     fresh = found["freshness"].said
     lines += [
         "",
+        *(_memory(what, found[name]) for what, name in MEMORY),
+        "",
         f"Freshness with relay and projector following, at {fresh['rate']:,.0f} events/s: p50 {fresh['p50_ms']:.0f} ms, "
         f"p99 {fresh['p99_ms']:.0f} ms (targets 150 and 500 ms).",
         "",
@@ -278,7 +330,7 @@ def main() -> None:
         name, folder, size = given.one
         report_one(SCENARIOS[name], Path(folder), int(size))
         return
-    with broker() as running, tempfile.TemporaryDirectory(prefix="yrd-bench-") as folder:
+    with broker(JVM) as running, tempfile.TemporaryDirectory(prefix="yrd-bench-") as folder:
         beside = {"YRD_KAFKA_BOOTSTRAP": running.bootstrap, "YRD_KAFKA_SECURITY": "PLAINTEXT", "YRD_KAFKA_REPLICATION": "1"}
         sizes = dict.fromkeys(SCENARIOS, given.rows) | {"freshness": given.fresh}
         found = {name: in_a_process(name, Path(folder), size, "benchmarks.over_kafka", beside) for name, size in sizes.items()}

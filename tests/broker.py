@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -138,14 +138,14 @@ class Broker:
 class OwnBroker(Broker):
     """A broker that we run in a folder: everything can be done to it."""
 
-    def __init__(self, place: Path, classpath: str) -> None:
+    def __init__(self, place: Path, classpath: str, jvm: Sequence[str] = JVM) -> None:
         controller, plain, sasl, tls = free_ports(4)
         super().__init__(f"127.0.0.1:{plain}")
         self._sasl, self._tls, self._place = f"127.0.0.1:{sasl}", f"127.0.0.1:{tls}", place
         properties = place / "server.properties"
         properties.write_text(PROPERTIES.format(controller=controller, plain=plain, sasl=sasl, tls=tls, place=place), "utf-8")
         certificates.write(place / "authority.pem", place / "server.pem")
-        self._java = [java(), *JVM, *LOGGING, *_logging_of_home(place), "-cp", classpath]
+        self._java = [java(), *jvm, *LOGGING, *_logging_of_home(place), "-cp", classpath]
         self.server = Server([*self._java, "kafka.Kafka", str(properties)], place, self.answers, os.environ)
         self._format(properties)
 
@@ -229,8 +229,8 @@ def classpath() -> str:
 
 
 @contextmanager
-def broker() -> Iterator[Broker]:
-    """A running broker; skips, visibly, where there is none to be had."""
+def broker(jvm: Sequence[str] = JVM) -> Iterator[Broker]:
+    """A running broker; skips, visibly, where there is none to be had. `jvm`: options of its Java, which are for quick starts."""
     if address := os.environ.get(SETTING):
         yield Broker(address)
         return
@@ -240,7 +240,7 @@ def broker() -> Iterator[Broker]:
     except Missing as lacking:
         absent("KAFKA", f"{lacking}; {WAYS}")
     with tempfile.TemporaryDirectory(prefix="yrd-kafka-", ignore_cleanup_errors=True) as place:
-        own = OwnBroker(Path(place), classes)
+        own = OwnBroker(Path(place), classes, jvm)
         own.start()
         try:
             yield own
