@@ -18,7 +18,7 @@ from fastavro.types import Schema
 
 FACT_KINDS: Final = ("service_object", "supply", "standard")
 """Kinds of facts: they say something of the world, have a timeline and make up the content digest."""
-KINDS: Final = (*FACT_KINDS, "batch")
+KINDS: Final = (*FACT_KINDS, "batch", "measure", "grant")
 PERSONAL: Final = "service_object_personal"
 """The record inside the encrypted field `personal`: no kind of event, but evolved by the same rules."""
 NAMES: Final = (*KINDS, PERSONAL)
