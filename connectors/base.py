@@ -19,11 +19,13 @@ from typing import Any
 
 import duckdb
 
+from connectors.granted import forget
 from connectors.home import Home
 from connectors.known import connect
 from connectors.publications import Publications
 from projections import tables
 from projections.guard import harden
+from projections.measures import scrub, waits_for_scrubbing
 from projections.projector import Applied, Projector, content_digest
 from projections.reading_ahead import read_ahead
 from repository.log import Log, Partition
@@ -113,12 +115,24 @@ class Base:
 
     # -- projecting --
 
+    def foresee(self, log: Log) -> None:
+        """Take over the log's erasures, restrictions and grants before the first read: an old base brings nothing back."""
+        self.projector.foresee(log.controls())
+        scrub(self.connection)
+        forget(self.home, self.connection)
+
+    def _forget(self) -> None:
+        """After an erasure: overwrite what the file still holds of it, destroy the hub's keys. Later, where readers are in it."""
+        if waits_for_scrubbing(self.connection) and scrub(self.connection):
+            forget(self.home, self.connection)
+
     def project(self, log: Log, progress: Progress = lambda _number: None) -> Applied:
         """Apply everything the log has beyond the checkpoints. Raises LogChanged where the log is not the one applied."""
         self.projector.recognise(log)
         total = Applied()
         for batch in read_ahead(self.projector, log, self.home.settings.batch_records):
             total += self.projector.apply_prepared(batch, datetime.now(UTC))
+            self._forget()
             self._publish()
             progress(len(batch.records))
             self.answer()
@@ -133,6 +147,7 @@ class Base:
             if records:
                 self.projector.apply(records, datetime.now(UTC))
                 self._publish()
+            self._forget()
             self.answer()
             if not records:
                 stop.wait(pause)
@@ -263,6 +278,8 @@ def replay(
     connection = connect(home, file)
     _lay_out(connection)
     projector = Projector(connection, home.settings.publishers)
+    # First, so that what was erased never gets into the new file.
+    projector.foresee(log.controls())
     events = 0
     for batch in read_ahead(projector, log, home.settings.batch_records, until):
         events += projector.apply_prepared(batch, datetime.now(UTC)).events

@@ -8,7 +8,7 @@ import typer
 from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
-from connectors.commands import administering, demo, publishing, reading
+from connectors.commands import administering, demo, privacy, publishing, reading
 from connectors.home import Busy
 from connectors.known import KnownLost
 from connectors.reads import ReadRefused
@@ -38,6 +38,10 @@ for name, command in (
     ("status", reading.status),
     ("rebuild", reading.rebuild),
     ("settings", administering.settings),
+    ("erase", privacy.erase),
+    ("readmit", privacy.readmit),
+    ("restrict", privacy.restrict),
+    ("hold", privacy.hold),
 ):
     app.command(name)(command)
 for name, group in (
@@ -46,6 +50,9 @@ for name, group in (
     ("profiles", administering.profiles),
     ("schemas", administering.schemas),
     ("key", administering.key),
+    ("keys", privacy.keys),
+    ("grant", privacy.grant),
+    ("subject", privacy.subject),
 ):
     app.add_typer(group, name=name)
 

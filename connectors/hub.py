@@ -24,21 +24,24 @@ OWNER = "base"
 ALIVE = "alive"
 
 
-def read(home: Home, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+def read(home: Home, sql: str, parameters: Sequence[object] = (), granted: bool = False) -> pa.Table:
     """The result of one SELECT on the base. Raises ReadRefused with a sentence; never a lock error.
+
+    `granted`: personal columns hold ciphertext, for `granted.revealed` to open; else they are NULL.
 
     Owners come and go: where one ends before it has answered, the next one is asked, or the base itself.
     """
     while True:
         try:
-            return query(_socket(home), sql, parameters)
+            return query(_socket(home), sql, parameters, granted=granted)
         except ReadRefused:
             if _serving(home):
                 raise
         with home.lock(OWNER, "a query", lambda: _serving(home)) as held:
             if held:
-                with opened(home) as base:
-                    return query_connection(base.connection, sql, parameters, limits(home), macros=macros())
+                with home.stores() as stores, opened(home) as base:
+                    base.foresee(EmbeddedLog(stores))
+                    return query_connection(base.connection, sql, parameters, limits(home), macros=macros(), granted=granted)
 
 
 def limits(home: Home) -> Limits:
@@ -101,6 +104,7 @@ def _served(home: Home, base: Base, log: EmbeddedLog) -> Iterator[None]:
 
     # Whether somebody serves is answered at once, also while the owner is in the middle of a batch.
     operations: dict[str, Operation] = {name: asked(name) for name in OPERATIONS} | {ALIVE: lambda _: {ALIVE: True}}
+    base.foresee(log)
     server = ReadServer(_socket(home), base.cursor, operations, limits(home), macros=macros())
     server.start()
     try:

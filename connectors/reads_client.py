@@ -14,13 +14,19 @@ from connectors.reads import NoServer, ReadRefused, encoded, socket_address
 QUERY_TIMEOUT_S = 120.0  # without one byte from the server: twice the server's own limits with room, for a server that is stuck
 
 
-def query(socket_path: Path, sql: str, params: Sequence[object] = (), timeout_s: float | None = QUERY_TIMEOUT_S) -> pa.Table:
-    """The result of one SELECT, from one commit of the information base.
+def query(
+    socket_path: Path,
+    sql: str,
+    params: Sequence[object] = (),
+    timeout_s: float | None = QUERY_TIMEOUT_S,
+    granted: bool = False,
+) -> pa.Table:
+    """The result of one SELECT, from one commit of the information base; `granted` as in `reads.answering`.
 
     Raises `NoServer` when nobody listens at `socket_path`, and `ReadRefused` for everything else, also when the answer
     breaks off: a table that is returned is whole.
     """
-    request: dict[str, object] = {"op": "query", "sql": sql, "params": [encoded(value) for value in params]}
+    request: dict[str, object] = {"op": "query", "sql": sql, "params": [encoded(value) for value in params], "granted": granted}
     with _conversation(socket_path, request, timeout_s) as answer:
         _line(answer)
         table = pa.ipc.open_stream(answer).read_all()

@@ -154,7 +154,8 @@ class ReadServer:
             raise ReadRefused("A query needs its text in sql and a list in params; correct the request.")
         stopped = _Hangup(link, self._closing)
         with self._place(stopped), self._opened() as cursor:
-            with answering(cursor, sql, params, self._limits, macros=self._macros, stopped=stopped) as answer:
+            granted = request.get("granted") is True
+            with answering(cursor, sql, params, self._limits, macros=self._macros, stopped=stopped, granted=granted) as answer:
                 file.write(_json_line({"ok": True}))
                 trailer = _stream(file, answer)
             file.write(_json_line(trailer))

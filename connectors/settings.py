@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from repository.personal import ALGORITHMS
+
 
 class SettingError(ValueError):
     """A setting that can't be used; the message names it, its value and what it takes."""
@@ -33,6 +35,8 @@ MEANINGS = {
     "read_row_limit": "Most rows one query may return.",
     "readers": "Queries that may run at once; further ones wait.",
     "reader_wait_s": "How long a further query waits for its turn.",
+    "personal_cipher": "Cipher of personal fields in new events: AES-256-GCM or SM4-GCM; events name theirs.",
+    "key_store_url": "PostgreSQL URL of the subjects' keys, one schema per publisher; empty: SQLite files in the home.",
 }
 
 
@@ -53,6 +57,8 @@ class Settings:
     read_row_limit: int = 1_000_000
     readers: int = 16
     reader_wait_s: int = 30
+    personal_cipher: str = "AES-256-GCM"
+    key_store_url: str = ""
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -84,6 +90,8 @@ def _value(name: str, default: Any, value: Any) -> Any:
         return int(value)
     if not isinstance(value, str):
         raise SettingError(f'The setting {name} is "{value}"; it takes a text.')
+    if name == "personal_cipher" and value not in ALGORITHMS:
+        raise SettingError(f'The setting {name} is "{value}"; it takes {" or ".join(ALGORITHMS)}.')
     return value
 
 

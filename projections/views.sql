@@ -29,6 +29,10 @@ WITH arrived AS (
     SELECT 'standard', publisher, entity_id, version, received_at FROM standard_history
     UNION ALL
     SELECT 'batch', publisher, entity_id, version, received_at FROM batch_history
+    UNION ALL
+    SELECT 'measure', publisher, entity_id, version, received_at FROM measure_history
+    UNION ALL
+    SELECT 'grant', publisher, entity_id, version, received_at FROM grant_history
 ), incomplete AS (
     SELECT kind, entity_id, max(received_at) AS last_received_at
     FROM arrived

@@ -57,6 +57,9 @@ class Log(Protocol):
     def ends(self) -> dict[Partition, int]:
         """Offset one past the newest record, per partition."""
 
+    def controls(self) -> list[Record]:
+        """Every measure and grant of all publishers, from the beginning: known before anything of the log is shown."""
+
 
 class EmbeddedLog:
     """The publishers' own notification logs, read in place: one topic `yrd.<publisher>` with one partition each."""
@@ -82,6 +85,13 @@ class EmbeddedLog:
 
     def ends(self) -> dict[Partition, int]:
         return {(t, 0): (p.recorder.max_notification_id() or 0) + 1 for t, p in self.publishers.items()}
+
+    def controls(self) -> list[Record]:
+        return [
+            Record(topic, 0, n.id, n.id, _hex(n.originator_id), n.topic, n.state, None)
+            for topic, publisher in self.publishers.items()
+            for n in publisher.controls()
+        ]
 
 
 def _hex(identity: object) -> str:

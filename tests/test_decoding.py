@@ -60,7 +60,7 @@ def test_kinds_may_be_mixed() -> None:
     decoded = decode_batch(values)
     assert not decoded.refused
     assert {kind: frame[ROW].to_list() for kind, frame in decoded.frames.items()} == {
-        kind: list(range(place, 80, 4)) for place, kind in enumerate(KINDS)
+        kind: list(range(place, 20 * len(KINDS), len(KINDS))) for place, kind in enumerate(KINDS)
     }
     assert_same(decoded.frames, one_by_one(values))
 

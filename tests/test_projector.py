@@ -246,6 +246,9 @@ class Kept:
     def ends(self) -> dict[Partition, int]:
         return {}
 
+    def controls(self) -> list[Record]:
+        return []
+
 
 def test_the_log_that_was_applied_is_recognised(projector: Projector) -> None:
     projector.apply(ten(), AT)

@@ -7,6 +7,7 @@ import typer
 
 from connectors import hub
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption
+from connectors.granted_reads import read_under_grant
 from connectors.home import Home
 from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
 
@@ -54,11 +55,13 @@ def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; questions are views and macros: `FROM catalogue`.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output.")] = None,
+    grant: Annotated[str | None, typer.Option("--grant", help="Grant under which personal fields are shown.")] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the base; reads only, beside a running projector too."""
-    print_result(hub.read(Home(home), sql), "json" if as_json else form, output)
+    found = hub.read(Home(home), sql) if grant is None else read_under_grant(Home(home), sql, grant)
+    print_result(found, "json" if as_json else form, output)
 
 
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
