@@ -317,6 +317,11 @@ def opened(home: Home) -> Iterator[Base]:
     base = Base(home)
     try:
         yield base
+    except duckdb.IOException as error:
+        # A damaged block shows itself only when it is read; other faults of the disk are not the file's.
+        if "Corrupt database file" not in str(error):
+            raise
+        raise _damaged(base.file, error) from error
     finally:
         base.close()
 

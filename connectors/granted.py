@@ -1,8 +1,8 @@
 """The hub's side of grants: keys it was given, and plain fields in the result of a query under a grant.
 
-A personal column of the base is NULL. Under a grant the query gives ciphertext in its place, marked with field, publisher, subject
-and event; only here, in the reader's process and after the query, it becomes text. So plain fields are in no table, no spill file
-and no log of the hub, and cannot be filtered or grouped by.
+A personal column of the base is NULL. Under a grant the query gives ciphertext in its place, marked with field, publisher,
+subject and event; only here, in the reader's process and after the query, it becomes text. So plain fields are in no table, no
+spill file and no log of the hub, and cannot be filtered or grouped by.
 """
 
 import os

@@ -2,20 +2,21 @@
 
     byte  0       form of the blob: 1
     byte  1       algorithm: 1 AES-256-GCM (NIST SP 800-38D), 2 SM4-GCM (GB/T 32907, RFC 8998)
-    bytes 2-9     id of the subject's key
-    bytes 10-21   nonce, random for every blob
+    byte  2       which groups of fields are there: bit n for group n
+    bytes 3-10    id of the subject's key
+    bytes 11-22   nonce, random for every blob
     then, per group of fields that states something: its number (1 byte), length (4 bytes, big-endian), ciphertext with tag
 
 A group's key is HKDF-Expand (RFC 5869, SHA-512) of the subject's key, so that one group can be handed out without the others. The
-associated data are the event's id, the first ten bytes and the group's number: a blob opens in its own event only. What is
-encrypted is an Avro record of the personal schema in single-object encoding, with only the group's fields stated and zeros up to
-a multiple of 32 bytes, so that lengths of names do not show.
+associated data are the event's id, the first eleven bytes and the group's number: a blob opens in its own event only, and no group
+can be left out. What is encrypted is an Avro record of the personal schema in single-object encoding, with only the group's
+fields stated and zeros up to a multiple of 32 bytes, so that lengths of names do not show.
 """
 
 import io
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -40,7 +41,7 @@ GROUP_NUMBERS: Final = {"identity": 1, "demography": 2, "contact": 3, "card": 4}
 GROUP_NAMES: Final = {number: name for name, number in GROUP_NUMBERS.items()}
 KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES, TAG_BYTES = 32, 8, 12, 16
 HEADER_BYTES: Final = len(MARKER) + 8
-HEAD_BYTES: Final = 2 + KEY_ID_BYTES
+HEAD_BYTES: Final = 3 + KEY_ID_BYTES
 LENGTH: Final = struct.Struct(">BI")
 PADDED_TO: Final = 32
 SHORTEST_TOLD: Final = 2
@@ -169,7 +170,7 @@ def encrypt_groups(
     """
     if not encoded:
         return None
-    head = bytes((FORM, ALGORITHMS[algorithm])) + key.id
+    head = bytes((FORM, ALGORITHMS[algorithm], _mask(encoded))) + key.id
     cipher = CIPHERS[algorithm][0]
     keys = group_keys(key.secret, tuple(encoded))
     parts = [head, nonce]
@@ -193,7 +194,7 @@ def head(blob: bytes) -> Head:
         raise PersonalRefused(
             f"The personal fields begin with {blob[:2].hex() or 'nothing'}, no known form; install a newer release."
         )
-    return Head(ALGORITHM_NAMES[blob[1]], blob[2:HEAD_BYTES], blob[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES])
+    return Head(ALGORITHM_NAMES[blob[1]], blob[3:HEAD_BYTES], blob[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES])
 
 
 def decrypt(blob: bytes, keys: Mapping[str, bytes], event_id: UUID) -> Plain:
@@ -226,7 +227,13 @@ def _sealed_groups(blob: bytes) -> dict[str, bytes]:
             raise PersonalRefused("The personal fields are cut off or hold a group that is not known; nothing is read.")
         found[GROUP_NAMES[number]] = blob[place : place + length]
         place += length
+    if _mask(found) != blob[2]:
+        raise PersonalRefused("The personal fields lack a group that was there or hold one that was not; nothing is read.")
     return found
+
+
+def _mask(present: Iterable[str]) -> int:
+    return sum(1 << GROUP_NUMBERS[group] for group in present)
 
 
 def _sm4_encrypt(key: bytes, nonce: bytes, data: bytes, bound: bytes) -> bytes:
