@@ -68,6 +68,7 @@ class Base:
         self._switch = threading.Lock()
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._ended = threading.Event()
+        self._scrub_due: float | None = None
         try:
             self._publish()
             self.publications.load(self.file.name, self.connection)
@@ -123,7 +124,12 @@ class Base:
 
     def _forget(self) -> None:
         """After an erasure: overwrite what the file still holds of it, destroy the hub's keys. Later, where readers are in it."""
-        if waits_for_scrubbing(self.connection) and scrub(self.connection):
+        if not waits_for_scrubbing(self.connection):
+            return
+        self._scrub_due = self._scrub_due or time.monotonic() + self.home.settings.read_time_limit_s
+        # Until then every reader of that moment has ended; where others came meanwhile, the next ones wait.
+        if scrub(self.connection, force=time.monotonic() >= self._scrub_due):
+            self._scrub_due = None
             forget(self.home, self.connection)
 
     def project(self, log: Log, progress: Progress = lambda _number: None) -> Applied:

@@ -28,8 +28,8 @@ from repository.key_files import refuse_exposed
 from repository.personal import NONCE_BYTES, decrypt, groups, head
 from repository.tokens import KeyUnreadable
 
-MARK: Final = b"personal|"
-"""Begin of a cell with ciphertext: personal|field|publisher|subject|event| and the blob."""
+SEALED: Final = pa.struct([("sealed", pa.binary())])
+"""Type of a personal column in a result: field|publisher|subject|event| and the blob."""
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS granted (
     publisher TEXT, grant_name TEXT, subject BLOB, key_id BLOB, since_version INTEGER, field_group TEXT, nonce BLOB, wrapped BLOB,
@@ -140,17 +140,15 @@ def revealed(home: Home, table: pa.Table, grants: Sequence[Live]) -> pa.Table:
 
 
 def concealed(table: pa.Table) -> pa.Table:
-    """A result without ciphertext of personal fields, as it is for everyone without a grant."""
+    """A result whose personal columns are plain NULL texts, as it is for everyone without a grant."""
     return _replaced(table, lambda _: None)
 
 
 def _replaced(table: pa.Table, text: Callable[[bytes], str | None]) -> pa.Table:
     for place, field in enumerate(table.schema):
-        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            cells = table.column(place).to_pylist()
-            if any(isinstance(cell, bytes) and cell.startswith(MARK) for cell in cells):
-                texts = [text(cell) if cell is not None and cell.startswith(MARK) else None for cell in cells]
-                table = table.set_column(place, field.name, pa.array(texts, pa.string()))
+        if field.type == SEALED:
+            cells = (cell and cell["sealed"] for cell in table.column(place).to_pylist())
+            table = table.set_column(place, field.name, pa.array([cell and text(cell) for cell in cells], pa.string()))
     return table
 
 
@@ -164,7 +162,7 @@ class _Opener:
 
     def text(self, cell: bytes) -> str | None:
         """The field that a cell holds, as text; None where no grant or no key opens it."""
-        _, name, publisher, subject, event, blob = cell.split(b"|", 5)
+        name, publisher, subject, event, blob = cell.split(b"|", 4)
         grant = self.grants.get(publisher.decode())
         if grant is None or name.decode() not in grant.fields:
             return None

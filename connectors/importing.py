@@ -302,7 +302,7 @@ def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any])
         personal, event = segment.statement.state["personal"], segment.statement.state["event_id"]
         assert personal is None or isinstance(personal, Plain)
         if segment.end > start and segment.start < end and mentioned.agrees_with(personal):
-            work.persons.stated(UUID(str(event)), entity.id, row["personal"])
+            work.persons.stated(str(event), str(entity.id), row["personal"])
 
 
 def _entity(work: _Import, key: str) -> Entity:

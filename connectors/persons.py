@@ -26,19 +26,18 @@ from repository.entity import Entity, Record
 from repository.identity import entity_id
 from repository.measures import ERASURE, FREE, KIND, Standing, SubjectWithheld, decide, standings
 from repository.personal import (
-    GROUP_NAMES,
-    GROUP_NUMBERS,
-    LENGTH,
     NONCE_BYTES,
     Plain,
     decode_group,
     decrypt,
     encode_groups,
     encrypt,
-    encrypt_groups,
+    encrypt_packed,
     group_keys,
     head,
+    packed,
     refuse_in_clear,
+    unpacked,
 )
 from repository.rules import Violation
 from repository.service_object import KIND as SERVICE_OBJECT
@@ -47,7 +46,7 @@ from repository.subject_keys import DIGEST_BYTES, SubjectKeys, load_master
 CHINA: Final = timezone(timedelta(hours=8))
 TOKEN: Final = re.compile("t[0-9a-f]{8}:[0-9a-f]{64}")
 REFUSED: Final = (SubjectWithheld, Violation)
-Digest = tuple[UUID, UUID, bytes]
+Digest = tuple[bytes, bytes, bytes]
 
 
 def master_file(home: Home, code: str) -> Path:
@@ -167,14 +166,15 @@ class Persons:
             return record
         if record["version"] <= erased_to:
             return {**record, "subject_token": None, "personal": None}
-        return {**record, "personal": self.plain(record["personal"], record["event_id"])}
+        return {**record, "personal": self.plain(record)}
 
-    def plain(self, blob: bytes | None, event_id: UUID | str) -> Plain | None:
-        """The fields of one event; None where it has none or their key is destroyed."""
+    def plain(self, record: Record) -> Plain | None:
+        """The personal fields of one stored event; None where it has none or their key is destroyed."""
+        blob = record["personal"]
         if not isinstance(blob, bytes):
             return None
-        key = self.keys.by_id(head(blob).key_id)
-        return None if key is None else decrypt(blob, group_keys(key.secret), UUID(str(event_id)))
+        key = self.keys.by_id(UUID(str(record["entity_id"])), head(blob).key_id)
+        return None if key is None else decrypt(blob, group_keys(key.secret), UUID(str(record["event_id"])))
 
     def erase_late(self, entity: Entity) -> None:
         """Extend an erasure to what was recorded while it was being made. Raises SubjectWithheld where that happened.
@@ -218,7 +218,7 @@ class Persons:
             raise Violation("Personal fields of another event are not taken over as they are; open the entity first.")
         refuse_in_clear(record, plain)
         subject = UUID(str(record["entity_id"]))
-        key = self.keys.ensure({subject: record["version"]})[subject]
+        key = self.keys.ensure(subject, record["version"])
         nonce = os.urandom(NONCE_BYTES)
         blob = encrypt(plain, key, UUID(str(record["event_id"])), nonce, self.home.settings.personal_cipher)
         return {**record, "personal": blob}
@@ -239,46 +239,41 @@ class Persons:
     def sealed(self, columns: Mapping[str, pl.Series], tokens: pl.Series) -> pl.Series:
         """A staged cell per row: the keyed digest of what the row states, and the same sealed. Null where there is no token."""
         names = ",".join(columns).encode()
-        encoded = encode_groups({name: _listed(column) for name, column in columns.items()}, len(tokens))
-        framed = [_framed(encoded, row) for row in range(len(tokens))]
-        nonces = os.urandom(NONCE_BYTES * len(tokens))
-        keys, seal = self.keys, self._passing.encrypt
-        cells = []
-        for row, (token, data) in enumerate(zip(tokens.to_list(), framed, strict=True)):
-            nonce = nonces[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]
-            cells.append(None if token is None else keys.digest(token, names + b"\0" + data) + nonce + seal(nonce, data, names))
+        rows = packed(encode_groups({name: _listed(column) for name, column in columns.items()}, len(tokens)), len(tokens))
+        nonces = _nonces(len(tokens))
+        digest_of, seal = self.keys.digest, self._passing.encrypt
+        cells = [
+            None if token is None else digest_of(token, names + b"\0" + data) + nonce + seal(nonce, data, names)
+            for token, data, nonce in zip(tokens.to_list(), rows, nonces, strict=True)
+        ]
         return pl.Series("personal", cells, dtype=pl.Binary)
 
     def unsealed(self, cell: bytes, names: Sequence[str]) -> Plain:
         """What a staged row states of the fields `names`; those it leaves empty are None."""
         stated: dict[str, Any] = dict.fromkeys(names)
-        for data in self._frames(cell, ",".join(names).encode()).values():
+        for _, data in unpacked(self._opened_cell(cell, ",".join(names).encode())):
             stated |= decode_group(data)
         return Plain(stated)
 
-    def _frames(self, cell: bytes, names: bytes) -> dict[str, bytes]:
+    def _opened_cell(self, cell: bytes, names: bytes) -> bytes:
         start = DIGEST_BYTES + NONCE_BYTES
-        return _unframed(self._passing.decrypt(cell[DIGEST_BYTES:start], cell[start:], names))
+        return self._passing.decrypt(cell[DIGEST_BYTES:start], cell[start:], names)
 
     def encrypted_cells(
         self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes], names: Sequence[str]
     ) -> list[bytes | None]:
         """The blobs of the first events of new subjects, from staged cells. Their keys are durable before this returns."""
-        subjects = [UUID(entity) for entity in entities]
-        keys = self.keys.ensure(dict.fromkeys(subjects, 1))
+        subjects = [_id_bytes(entity) for entity in entities]
+        keys = self.keys.ensure_many(subjects, 1)
         bound, algorithm = ",".join(names).encode(), self.home.settings.personal_cipher
-        nonces = os.urandom(NONCE_BYTES * len(subjects))
-        blobs = []
-        for row, (subject, event, cell) in enumerate(zip(subjects, events, cells, strict=True)):
-            nonce = nonces[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]
-            frames = self._frames(cell, bound)
-            blobs.append(encrypt_groups(frames, keys[subject], bytes.fromhex(event.replace("-", "")), nonce, algorithm))
-        return blobs
+        return [
+            encrypt_packed(self._opened_cell(cell, bound), keys[subject], _id_bytes(event), nonce, algorithm)
+            for subject, event, cell, nonce in zip(subjects, events, cells, _nonces(len(subjects)), strict=True)
+        ]
 
-    def stated(self, event: UUID | str, subject: UUID | str, cell: bytes | None) -> None:
+    def stated(self, event: str, subject: str, cell: bytes) -> None:
         """Remember that an event says what a staged row states; kept by `keep_digests` when the event is recorded for certain."""
-        if cell is not None:
-            self._pending.append((UUID(str(event)), UUID(str(subject)), cell[:DIGEST_BYTES]))
+        self._pending.append((_id_bytes(subject), _id_bytes(event), cell[:DIGEST_BYTES]))
 
     def stated_first(self, rows: Sequence[StoredRow], cells: Mapping[str, tuple[str, bytes]]) -> None:
         """As `stated`, for the stored first events; `cells` maps an entity's 32 digits to its event and staged cell."""
@@ -312,20 +307,14 @@ def persons(home: Home, store: Publisher) -> Iterator[Persons]:
             opened.close()
 
 
+def _id_bytes(identity: str) -> bytes:
+    return bytes.fromhex(identity.replace("-", ""))
+
+
+def _nonces(number: int) -> list[bytes]:
+    random = os.urandom(NONCE_BYTES * number)
+    return [random[start : start + NONCE_BYTES] for start in range(0, len(random), NONCE_BYTES)]
+
+
 def _listed(column: pl.Series) -> list[Any]:
     return column.to_physical().to_list() if column.dtype == pl.Date else column.to_list()
-
-
-def _framed(encoded: Mapping[str, Sequence[bytes | None]], row: int) -> bytes:
-    parts = [(GROUP_NUMBERS[group], data) for group, column in encoded.items() if (data := column[row]) is not None]
-    return b"".join(LENGTH.pack(number, len(data)) + data for number, data in parts)
-
-
-def _unframed(framed: bytes) -> dict[str, bytes]:
-    found, place = {}, 0
-    while place < len(framed):
-        number, length = LENGTH.unpack_from(framed, place)
-        place += LENGTH.size
-        found[GROUP_NAMES[number]] = framed[place : place + length]
-        place += length
-    return found

@@ -189,7 +189,9 @@ def _column(series: pl.Series, type_: FieldType) -> Column:
     elif type_.word == "decimal":
         series = series.to_physical().cast(pl.Int64)
     nulls = series.null_count()
-    same = nulls == len(series) or (nulls == 0 and bool((series == series[0]).all()))
+    # Bytes are not compared: polars takes one value of them for a sequence of numbers.
+    comparable = nulls == 0 and series.dtype != pl.Binary
+    same = nulls == len(series) or (comparable and bool((series == series[0]).all()))
     return Constant(series[0] if len(series) else None) if same else series.to_list()
 
 

@@ -1,9 +1,10 @@
 -- Personal fields of persons. They are NULL; a query under a grant gets ciphertext in their place, which only the reader's own
--- process opens. Readers cannot call this: it stands in views and questions alone.
+-- process opens: a record of one cell, so that comparing it with a text is an error and not an empty answer. Readers cannot call
+-- this: it stands in views and questions alone.
 CREATE MACRO personal_field(field, publisher, entity_id, event_id, personal) AS
 CASE
     WHEN getvariable('granted') AND personal IS NOT NULL
-    THEN encode(concat_ws('|', 'personal', field, publisher, entity_id, event_id, '')) || personal
+    THEN {'sealed': encode(concat_ws('|', field, publisher, entity_id, event_id, '')) || personal}
 END;
 
 -- Persons as known now and today, one row each.

@@ -8,8 +8,8 @@
     then, per group of fields that states something: its number (1 byte), length (4 bytes, big-endian), ciphertext with tag
 
 A group's key is HKDF-Expand (RFC 5869, SHA-512) of the subject's key, so that one group can be handed out without the others. The
-associated data are the event's id, the first eleven bytes and the group's number: a blob opens in its own event only, and no group
-can be left out. What is encrypted is an Avro record of the personal schema in single-object encoding, with only the group's
+associated data are the event's id, the first eleven bytes and the group's number: a blob opens in its own event only, and no
+group can be left out. What is encrypted is an Avro record of the personal schema in single-object encoding, with only the group's
 fields stated and zeros up to a multiple of 32 bytes, so that lengths of names do not show.
 """
 
@@ -17,7 +17,6 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from hmac import digest
@@ -43,6 +42,7 @@ KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES, TAG_BYTES = 32, 8, 12, 16
 HEADER_BYTES: Final = len(MARKER) + 8
 HEAD_BYTES: Final = 3 + KEY_ID_BYTES
 LENGTH: Final = struct.Struct(">BI")
+pack, unpack = LENGTH.pack, LENGTH.unpack_from
 PADDED_TO: Final = 32
 SHORTEST_TOLD: Final = 2
 """A personal text of fewer characters is not looked for among the public ones: it may stand there by chance."""
@@ -73,12 +73,14 @@ class Plain(dict[str, Any]):
         return all((known or {}).get(name) == value for name, value in self.items())
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectKey:
+class SubjectKey(NamedTuple):
     """The key of one subject at one publisher: 32 random bytes, never printed, and the 8 bytes it is known by."""
 
     id: bytes
-    secret: bytes = field(repr=False)
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"SubjectKey({self.id.hex()})"
 
 
 class Head(NamedTuple):
@@ -161,31 +163,50 @@ def group_keys(secret: bytes, wanted: Sequence[str] = tuple(GROUP_NUMBERS)) -> d
 # -- encrypting ----------------------------------------------------------------------------------------------------
 
 
-def encrypt_groups(
-    encoded: Mapping[str, bytes], key: SubjectKey, event_id: bytes, nonce: bytes, algorithm: str = AES
-) -> bytes | None:
-    """The blob of one event from its groups in plain (see `encode_groups`); None where there are none.
+def packed(encoded: Mapping[str, Sequence[bytes | None]], rows: int) -> list[bytes]:
+    """Per row its groups in plain (see `encode_groups`), one after the other: number, length, record; empty where none are."""
+    columns = [
+        [b"" if data is None else pack(number, len(data)) + data for data in encoded[group]]
+        for group, number in GROUP_NUMBERS.items()
+        if group in encoded
+    ]
+    return list(map(b"".join, zip(*columns, strict=True))) if columns else [b""] * rows
+
+
+def unpacked(groups_in_plain: bytes) -> list[tuple[int, bytes]]:
+    """Number and record of each group that `packed` put together."""
+    found, place = [], 0
+    while place < len(groups_in_plain):
+        number, length = unpack(groups_in_plain, place)
+        place += LENGTH.size + length
+        found.append((number, groups_in_plain[place - length : place]))
+    return found
+
+
+def encrypt_packed(groups_in_plain: bytes, key: SubjectKey, event_id: bytes, nonce: bytes, algorithm: str = AES) -> bytes | None:
+    """The blob of one event from its packed groups; None where there are none. On the path of every row of a first import.
 
     `event_id` are the UUID's 16 bytes, `nonce` 12 random bytes that are used for this blob alone.
     """
-    if not encoded:
+    stated = unpacked(groups_in_plain)
+    if not stated:
         return None
-    head = bytes((FORM, ALGORITHMS[algorithm], _mask(encoded))) + key.id
-    cipher = CIPHERS[algorithm][0]
-    keys = group_keys(key.secret, tuple(encoded))
-    parts = [head, nonce]
-    for group, data in encoded.items():
-        number = GROUP_NUMBERS[group]
-        sealed = cipher(keys[group], nonce, data, event_id + head + bytes((number,)))
-        parts += (LENGTH.pack(number, len(sealed)), sealed)
+    head = bytes((FORM, ALGORITHMS[algorithm], sum(1 << number for number, _ in stated))) + key.id
+    seal, bound = CIPHERS[algorithm][0], event_id + head
+    parts, outputs = [head, nonce], [b"", b""]
+    for number, data in stated:
+        half = (number - 1) // 2
+        outputs[half] = outputs[half] or digest(key.secret, DERIVATION[half], "sha512")
+        group_key = outputs[half][:KEY_BYTES] if number % 2 else outputs[half][KEY_BYTES:]
+        sealed = seal(group_key, nonce, data, bound + number.to_bytes(1, "big"))
+        parts += (pack(number, len(sealed)), sealed)
     return b"".join(parts)
 
 
 def encrypt(values: Mapping[str, Any], key: SubjectKey, event_id: UUID, nonce: bytes, algorithm: str = AES) -> bytes | None:
     """The blob of one event from its personal fields by name; None where they state nothing."""
-    encoded = encode_groups({name: [value] for name, value in values.items()}, 1)
-    stated = {group: data for group, (data,) in encoded.items() if data is not None}
-    return encrypt_groups(stated, key, event_id.bytes, nonce, algorithm)
+    (groups_in_plain,) = packed(encode_groups({name: [value] for name, value in values.items()}, 1), 1)
+    return encrypt_packed(groups_in_plain, key, event_id.bytes, nonce, algorithm)
 
 
 def head(blob: bytes) -> Head:
@@ -221,7 +242,7 @@ def _sealed_groups(blob: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     place = HEAD_BYTES + NONCE_BYTES
     while place < len(blob):
-        number, length = LENGTH.unpack_from(blob, place) if len(blob) - place >= LENGTH.size else (0, 0)
+        number, length = unpack(blob, place) if len(blob) - place >= LENGTH.size else (0, 0)
         place += LENGTH.size
         if number not in GROUP_NAMES or GROUP_NAMES[number] in found or not TAG_BYTES <= length <= len(blob) - place:
             raise PersonalRefused("The personal fields are cut off or hold a group that is not known; nothing is read.")

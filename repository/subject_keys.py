@@ -11,7 +11,7 @@ key leaves its row, so that the event says which key is gone. Digests are keyed 
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -31,13 +31,14 @@ MASTER_HEADER: Final = "yrd master key 1"
 MASTER_WAY_OUT: Final = "restore it from its safe copy; without it no personal field of this publisher can be opened"
 DIGEST_BYTES: Final = 16
 LOCK_WAIT_S: Final = 60
+CACHE_KIB: Final = 65_536
+ASKED_AT_ONCE: Final = 500
 TABLES: Final = (
-    "CREATE TABLE IF NOT EXISTS subject_keys "
-    "(key_id {bytes} PRIMARY KEY, subject {bytes} NOT NULL, since_version INTEGER NOT NULL, wrapped {bytes})",
-    "CREATE INDEX IF NOT EXISTS keys_by_subject ON subject_keys (subject)",
-    "CREATE TABLE IF NOT EXISTS personal_digests (event_id {bytes} NOT NULL, subject {bytes} NOT NULL, digest {bytes} NOT NULL, "
-    "PRIMARY KEY (event_id, digest))",
-    "CREATE INDEX IF NOT EXISTS digests_by_subject ON personal_digests (subject)",
+    # One tree per table, in the order of subjects: every further index would be as dear as the encryption itself.
+    "CREATE TABLE IF NOT EXISTS subject_keys (subject {bytes} NOT NULL, key_id {bytes} NOT NULL, since_version INTEGER NOT NULL, "
+    "wrapped {bytes}, PRIMARY KEY (subject, key_id)){clustered}",
+    "CREATE TABLE IF NOT EXISTS personal_digests (subject {bytes} NOT NULL, event_id {bytes} NOT NULL, digest {bytes} NOT NULL, "
+    "PRIMARY KEY (subject, event_id, digest)){clustered}",
     "CREATE TABLE IF NOT EXISTS noted (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
 )
 Row = Sequence[Any]
@@ -73,7 +74,8 @@ class SubjectKeys:
         self._wrapping = AESGCM(master.part(b"subject key wrapping"))
         self._digesting = master.part(b"personal digest")
         for statement in TABLES:
-            self._run(statement.format(bytes="BLOB" if self._sqlite else "BYTEA"))
+            words = ("BLOB", " WITHOUT ROWID") if self._sqlite else ("BYTEA", "")
+            self._run(statement.format(bytes=words[0], clustered=words[1]))
         self._check_master(master, where)
 
     @classmethod
@@ -88,6 +90,7 @@ class SubjectKeys:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return cls(connection, master, str(path))
 
     @classmethod
@@ -107,19 +110,25 @@ class SubjectKeys:
 
     def live(self, subjects: Iterable[UUID]) -> dict[UUID, SubjectKey]:
         """Subject -> its key, for those that have one that was not destroyed."""
-        found: dict[UUID, SubjectKey] = {}
-        for part in _parts(subjects):
-            rows = self._run(
-                f"SELECT subject, key_id, wrapped FROM subject_keys WHERE wrapped IS NOT NULL AND subject IN ({_marks(part)})",
-                [subject.bytes for subject in part],
-            )
-            found |= {UUID(bytes=bytes(subject)): self._unwrapped(key, subject, wrapped) for subject, key, wrapped in rows}
+        found = self._live([subject.bytes for subject in subjects])
+        return {UUID(bytes=subject): key for subject, key in found.items()}
+
+    def _live(self, subjects: Sequence[bytes]) -> dict[bytes, SubjectKey]:
+        found: dict[bytes, SubjectKey] = {}
+        for start in range(0, len(subjects), ASKED_AT_ONCE):
+            part = subjects[start : start + ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            sql = f"SELECT subject, key_id, wrapped FROM subject_keys WHERE wrapped IS NOT NULL AND subject IN ({marks})"
+            for subject, key, wrapped in self._run(sql, part):
+                found[bytes(subject)] = self._unwrapped(key, subject, wrapped)
         return found
 
-    def by_id(self, key_id: bytes) -> SubjectKey | None:
-        """A key by its id; None where it was destroyed or never was here."""
-        rows = self._run("SELECT subject, wrapped FROM subject_keys WHERE key_id = ? AND wrapped IS NOT NULL", [key_id])
-        return self._unwrapped(key_id, *rows[0]) if rows else None
+    def by_id(self, subject: UUID, key_id: bytes) -> SubjectKey | None:
+        """One of a subject's keys; None where it was destroyed or never was here."""
+        rows = self._run(
+            "SELECT wrapped FROM subject_keys WHERE subject = ? AND key_id = ? AND wrapped IS NOT NULL", [subject.bytes, key_id]
+        )
+        return self._unwrapped(key_id, subject.bytes, rows[0][0]) if rows else None
 
     def all(self) -> Iterator[tuple[UUID, SubjectKey, int]]:
         """Every subject with its key that was not destroyed, and the first event version it may serve."""
@@ -128,29 +137,35 @@ class SubjectKeys:
         ):
             yield UUID(bytes=bytes(subject)), self._unwrapped(key, subject, wrapped), since
 
-    def ensure(self, subjects: Mapping[UUID, int]) -> dict[UUID, SubjectKey]:
-        """The key of every subject, made where there is none; `subjects` gives the version of the event that needs it.
+    def ensure(self, subject: UUID, since_version: int) -> SubjectKey:
+        """The key of one subject, made where there is none; `since_version` is the version of the event that needs it."""
+        return self.ensure_many([subject.bytes], since_version)[subject.bytes]
+
+    def ensure_many(self, subjects: Sequence[bytes], since_version: int) -> dict[bytes, SubjectKey]:
+        """The keys of subjects (the 16 bytes of their ids), made where there are none.
 
         Durable before it returns: an event is never stored whose key could be lost. A key without an event is harmless and is
         found again by the next one.
         """
         with self._transaction():
-            found = self.live(subjects)
-            missing = [subject for subject in subjects if subject not in found]
-            random = secrets.token_bytes(len(missing) * (KEY_BYTES + KEY_ID_BYTES + NONCE_BYTES))
-            made = {}
+            found = self._live(subjects)
+            made = {subject: key for subject, key in self._made(subjects) if subject not in found}
+            wrap = self._wrapping.encrypt
+            nonces = secrets.token_bytes(NONCE_BYTES * len(made))
             rows = []
-            for number, subject in enumerate(missing):
-                start = number * (KEY_BYTES + KEY_ID_BYTES + NONCE_BYTES)
-                key = SubjectKey(
-                    random[start : start + KEY_ID_BYTES], random[start + KEY_ID_BYTES : start + KEY_ID_BYTES + KEY_BYTES]
-                )
-                nonce = random[start + KEY_ID_BYTES + KEY_BYTES : start + KEY_ID_BYTES + KEY_BYTES + NONCE_BYTES]
-                wrapped = nonce + self._wrapping.encrypt(nonce, key.secret, key.id + subject.bytes)
-                rows.append((key.id, subject.bytes, subjects[subject], wrapped))
-                made[subject] = key
+            for number, (subject, key) in enumerate(sorted(made.items(), key=lambda each: each[0])):
+                nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
+                rows.append((subject, key.id, since_version, nonce + wrap(nonce, key.secret, key.id + subject)))
             self._many("INSERT INTO subject_keys VALUES (?, ?, ?, ?)", rows)
         return found | made
+
+    @staticmethod
+    def _made(subjects: Sequence[bytes]) -> Iterator[tuple[bytes, SubjectKey]]:
+        step = KEY_ID_BYTES + KEY_BYTES
+        random = secrets.token_bytes(step * len(subjects))
+        for number, subject in enumerate(subjects):
+            start = number * step
+            yield subject, SubjectKey(random[start : start + KEY_ID_BYTES], random[start + KEY_ID_BYTES : start + step])
 
     def destroy(self, subject: UUID, until_version: int) -> int:
         """Destroy the subject's keys that may serve events up to `until_version`, and its digests; how many keys there were."""
@@ -180,13 +195,10 @@ class SubjectKeys:
         """A keyed digest (BLAKE2b, RFC 7693) of what a source states of a subject's personal fields; 16 bytes."""
         return blake2b(subject_token.encode() + b"\0" + stated, digest_size=DIGEST_BYTES, key=self._digesting).digest()
 
-    def note_digests(self, rows: Iterable[tuple[UUID, UUID, bytes]]) -> None:
-        """Keep (event, subject, digest) for events that were recorded or found to say just this."""
+    def note_digests(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        """Keep (subject, event, digest), ids as 16 bytes, for events that were recorded or found to say just this."""
         with self._transaction():
-            self._many(
-                "INSERT INTO personal_digests VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                [(event.bytes, subject.bytes, value) for event, subject, value in rows],
-            )
+            self._many("INSERT INTO personal_digests VALUES (?, ?, ?) ON CONFLICT DO NOTHING", sorted(rows))
 
     def digests(self) -> list[tuple[bytes, bytes]]:
         """All (event id, digest)."""
@@ -241,13 +253,3 @@ class SubjectKeys:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
-
-
-def _parts(subjects: Iterable[UUID], size: int = 500) -> Iterator[list[UUID]]:
-    listed = list(subjects)
-    for start in range(0, len(listed), size):
-        yield listed[start : start + size]
-
-
-def _marks(part: Sequence[object]) -> str:
-    return ", ".join("?" * len(part))

@@ -22,11 +22,13 @@ from repository.personal import (
     decrypt,
     encode_groups,
     encrypt,
-    encrypt_groups,
+    encrypt_packed,
     group_keys,
     groups,
     head,
+    packed,
     refuse_in_clear,
+    unpacked,
 )
 from schemas.contracts import PERSONAL, fields
 
@@ -114,13 +116,16 @@ def test_lengths_of_names_do_not_show() -> None:
 
 def test_many_rows_at_once_are_encrypted_as_one() -> None:
     key, nonce = fresh_key(), os.urandom(12)
-    columns = {"name": ["甲", None], "birth_date": [date(2000, 1, 1), None], "phone": [None, "139"]}
-    encoded = encode_groups(columns, 2)
-    rows = [{g: c[n] for g, c in encoded.items() if c[n] is not None} for n in (0, 1)]
-    assert encrypt_groups({g: d for g, d in rows[0].items() if d}, key, EVENT.bytes, nonce) == encrypt(
-        {"name": "甲", "birth_date": date(2000, 1, 1)}, key, EVENT, nonce
-    )
-    assert list(rows[1]) == ["contact"]
+    columns: dict[str, list[Any]] = {
+        "name": ["甲", None, None],
+        "birth_date": [date(2000, 1, 1), None, None],
+        "phone": [None, "1", None],
+    }
+    rows = packed(encode_groups(columns, 3), 3)
+    one = encrypt({"name": "甲", "birth_date": date(2000, 1, 1)}, key, EVENT, nonce)
+    assert encrypt_packed(rows[0], key, EVENT.bytes, nonce) == one
+    assert [[number for number, _ in unpacked(row)] for row in rows] == [[1, 2], [3], []]
+    assert encrypt_packed(rows[2], key, EVENT.bytes, nonce) is None and packed({}, 2) == [b"", b""]
 
 
 def test_plain_fields_are_not_shown_when_printed() -> None:

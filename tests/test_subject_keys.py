@@ -33,18 +33,23 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectKeys
 
 
 def test_a_subject_keeps_its_key(keys: SubjectKeys) -> None:
-    made = keys.ensure({ONE: 1, TWO: 1})
-    assert keys.ensure({ONE: 5}) == {ONE: made[ONE]} == keys.live([ONE, uuid4()])
-    assert made[ONE].secret != made[TWO].secret and keys.by_id(made[TWO].id) == made[TWO]
+    made = {ONE: keys.ensure(ONE, 1), TWO: keys.ensure(TWO, 1)}
+    assert keys.ensure(ONE, 5) == made[ONE] and keys.live([ONE, uuid4()]) == {ONE: made[ONE]}
+    assert keys.ensure_many([ONE.bytes, TWO.bytes], 7) == {subject.bytes: key for subject, key in made.items()}
+    assert (
+        made[ONE].secret != made[TWO].secret
+        and keys.by_id(TWO, made[TWO].id) == made[TWO]
+        and keys.by_id(ONE, made[TWO].id) is None
+    )
     assert {subject: (key, since) for subject, key, since in keys.all()} == {ONE: (made[ONE], 1), TWO: (made[TWO], 1)}
 
 
 def test_a_destroyed_key_is_gone_with_its_digests_and_a_later_one_stays(keys: SubjectKeys) -> None:
-    first = keys.ensure({ONE: 1})[ONE]
-    keys.note_digests([(uuid4(), ONE, b"d" * 16), (uuid4(), TWO, b"e" * 16)])
+    first = keys.ensure(ONE, 1)
+    keys.note_digests([(ONE.bytes, uuid4().bytes, b"d" * 16), (TWO.bytes, uuid4().bytes, b"e" * 16)])
     assert keys.destroy(ONE, 3) == 1
-    assert keys.by_id(first.id) is None and keys.live([ONE]) == {} and [d for _, d in keys.digests()] == [b"e" * 16]
-    second = keys.ensure({ONE: 4})[ONE]
+    assert keys.by_id(ONE, first.id) is None and keys.live([ONE]) == {} and [d for _, d in keys.digests()] == [b"e" * 16]
+    second = keys.ensure(ONE, 4)
     assert second.id != first.id and keys.destroy(ONE, 3) == 0 and keys.live([ONE]) == {ONE: second}
 
 
@@ -61,7 +66,7 @@ def test_positions_are_kept(keys: SubjectKeys) -> None:
 
 def test_a_destroyed_key_is_not_in_the_file(tmp_path: Path) -> None:
     keys = SubjectKeys.in_file(tmp_path / "31.sqlite", create_master(tmp_path / "master.key"))
-    keys.ensure({uuid4(): 1 for _ in range(50)} | {ONE: 1, TWO: 1})
+    keys.ensure_many([each.bytes for each in (ONE, TWO, *(uuid4() for _ in range(50)))], 1)
     with sqlite3.connect(tmp_path / "31.sqlite") as raw:
         wrapped = {UUID(bytes=s): bytes(w) for s, w in raw.execute("SELECT subject, wrapped FROM subject_keys")}
     raw.close()
@@ -96,7 +101,7 @@ def test_a_master_key_that_cannot_be_used_is_a_sentence(
 
 
 def test_another_master_key_opens_nothing(keys: SubjectKeys, tmp_path: Path) -> None:
-    keys.ensure({ONE: 1})
+    keys.ensure(ONE, 1)
     with pytest.raises(KeyUnreadable, match="not the one of the key store"):
         SubjectKeys(keys._connection, MasterKey(b"x" * 32), "here")
 

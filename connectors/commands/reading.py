@@ -7,6 +7,7 @@ import typer
 
 from connectors import hub
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption
+from connectors.granted import concealed
 from connectors.granted_reads import read_under_grant
 from connectors.home import Home
 from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
@@ -60,7 +61,7 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the base; reads only, beside a running projector too."""
-    found = hub.read(Home(home), sql) if grant is None else read_under_grant(Home(home), sql, grant)
+    found = concealed(hub.read(Home(home), sql)) if grant is None else read_under_grant(Home(home), sql, grant)
     print_result(found, "json" if as_json else form, output)
 
 
