@@ -37,6 +37,7 @@ from repository.facts import Authority, Fact
 from repository.measures import SubjectWithheld
 from repository.personal import PersonalRefused, Plain
 from repository.rules import Violation
+from repository.service_object import KIND as SERVICE_OBJECT
 from repository.state import NotAState
 from repository.timeline import BEGINNING, FOREVER
 
@@ -186,7 +187,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
         buffer = _Buffer(append, work.counts, work.persons)
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
         moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
-        moved |= work.persons.decided_keys()
+        moved |= work.persons.decided_keys() if work.profile.kind == SERVICE_OBJECT else {}
         for frame in work.staging.take_new(moved):
             _record_new(work, buffer, frame)
         for successor in work.staging.successors():

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import hub
-from connectors.base import opened
+from connectors.base import opened, wait_until
 from connectors.granted import forget, granted_file, import_keys, live_grants, revealed
 from connectors.granted_reads import read_under_grant, reader
 from connectors.grants import export_keys, hub_key_file, issue_grant, read_bundle, read_public, revoke_grant
@@ -20,7 +20,7 @@ from connectors.reads import ReadRefused
 from connectors.subject_rights import take_measure
 from repository.grant import GrantRefused
 from repository.tokens import KeyExposed, KeyRefused, KeyUnreadable
-from tests.dumps_for_tests import JUNE, region
+from tests.dumps_for_tests import JUNE, following, region
 from tests.dumps_for_tests import Yrd as CommandLine
 from tests.leaks import found_in
 from tests.persons_for_tests import EVERYBODY, MOSS, REED, ROSE, Someone, home_of_persons, hub_key, insured, token_of
@@ -180,6 +180,15 @@ def test_new_subjects_are_shown_after_the_keys_were_exported_again(tmp_path: Pat
     export_keys(home, "31", "G1", tmp_path / "hub.pub", tmp_path / "again.keys")
     import_keys(home, tmp_path / "again.keys")
     assert names(home) == ALL | {fern.name}
+
+
+def test_a_grant_is_used_beside_a_following_projector(tmp_path: Path) -> None:
+    home = granted(tmp_path)
+    with following(home):
+        assert names(home) == ALL and set(hub.read(home, NAMES).column(0).to_pylist()) == {None}
+        take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
+        assert wait_until(lambda: names(home) == {REED.name, MOSS.name, None}, 60)
+        assert wait_until(lambda: _granted_rows(home) == 4, 60)
 
 
 # -- keys on their way ---------------------------------------------------------------------------------------------

@@ -147,6 +147,23 @@ def test_a_measure_about_another_publishers_subject_changes_nothing() -> None:
     assert PERSON_A in str(rows(connection))
 
 
+def test_held_bytes_of_an_erased_subject_are_taken_out_of_the_quarantine_whenever_they_come() -> None:
+    log = erased_log()
+    first = next(r for r in log.records if r.event_type.startswith("service_object.SubjectRegistered"))
+    other = log.entities[PERSON_A].records[0] | {"division_code": "310109"}
+    conflict = first._replace(value=stored("service_object", other).state, offset=90, position=90)
+    for records in ([*log.records[:4], conflict, *log.records[4:]], [*log.records, conflict]):
+        connection = empty_base()
+        assert (
+            Projector(connection).apply(records[:5], NOON).quarantined
+            + Projector(connection).apply(records[5:], NOON).quarantined
+            == 1
+        )
+        assert connection.execute("SELECT value, state, note FROM quarantine").fetchall() == [
+            (None, "skipped", "the subject was erased")
+        ]
+
+
 measures = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from([ERASURE, RESTRICTION, HOLD]), st.booleans())
 facts = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from(["310101", "310104", "310105"]), st.integers(1, 9))
 
