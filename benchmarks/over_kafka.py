@@ -30,6 +30,7 @@ from connectors.kafka.log import KafkaLog
 from connectors.kafka.reading import FETCH_ALL_BYTES, FETCH_BYTES
 from connectors.kafka.registry import LockedNumbers
 from connectors.kafka.relay import BATCH_BYTES, LINGER_MS, Relay
+from connectors.persons import Persons, persons
 from connectors.reporting import report_lines
 from projections.projector import Projector
 from projections.reading_ahead import read_ahead
@@ -226,8 +227,8 @@ def freshness(folder: Path, size: int) -> Said:
     home = Home.create(folder / "fresh", (FRESH,), synthetic=False)
     topics.prepare(home.settings, [FRESH])
     committed: list[float] = []
-    with home.store(FRESH) as store, _followers(home):
-        reporting = threading.Thread(target=_reporting, args=(store, size, committed))
+    with home.store(FRESH) as store, persons(home, store) as known_persons, _followers(home):
+        reporting = threading.Thread(target=_reporting, args=(known_persons, size, committed))
         reporting.start()
         seen = _watched(home, size)
         reporting.join()
@@ -236,11 +237,11 @@ def freshness(folder: Path, size: int) -> Said:
     return {"p50_ms": waits[len(waits) // 2] * 1000, "p99_ms": waits[int(len(waits) * 0.99)] * 1000, "rate": rate}
 
 
-def _reporting(store: Any, size: int, committed: list[float]) -> None:
+def _reporting(known_persons: Persons, size: int, committed: list[float]) -> None:
     begun = time.perf_counter()
     for number in range(size):
         line = f'{{"business_key": "fresh {number}", "valid_from": "2026-01-01", "grade": "1"}}'
-        list(report_lines(store, "supply", [line], "live", False))
+        list(report_lines(known_persons, "supply", [line], "live"))
         committed.append(time.perf_counter())
         time.sleep(max(0.0, begun + (number + 1) / PER_SECOND - time.perf_counter()))
 

@@ -18,6 +18,7 @@ from connectors import access, hub, replays
 from connectors.home import Home
 from connectors.importing import import_dump
 from connectors.known import connect, known
+from connectors.persons import Persons, persons
 from connectors.profiles import load
 from connectors.reporting import report_lines
 from projections import tables
@@ -152,20 +153,22 @@ def visible(folder: Path, size: int) -> Said:
     home = home_of(folder / "following", fresh=True)
     stop, started = threading.Event(), threading.Event()
     follower = threading.Thread(target=hub.follow, args=(home, started.set, stop))
-    with home.store(CODE) as store:
-        list(report_lines(store, "supply", ['{"business_key": "warm", "valid_from": "2026-01-01", "grade": "1"}'], "live", False))
+    with home.store(CODE) as store, persons(home, store) as known_persons:
+        list(
+            report_lines(known_persons, "supply", ['{"business_key": "warm", "valid_from": "2026-01-01", "grade": "1"}'], "live")
+        )
         follower.start()
         started.wait()
-        waits = [_until_visible(home, store, n) for n in range(size)]
+        waits = [_until_visible(home, known_persons, n) for n in range(size)]
     stop.set()
     follower.join()
     ordered = sorted(waits)
     return {"p50_ms": ordered[len(ordered) // 2] * 1000, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000}
 
 
-def _until_visible(home: Home, store: Any, number: int) -> float:
+def _until_visible(home: Home, known_persons: Persons, number: int) -> float:
     line = f'{{"business_key": "point {number}", "valid_from": "2026-01-01", "grade": "1"}}'
-    list(report_lines(store, "supply", [line], "live", False))
+    list(report_lines(known_persons, "supply", [line], "live"))
     committed = time.perf_counter()
     sql = f"SELECT count(*) FROM supply_timeline WHERE business_key = 'point {number}'"
     while not hub.read(home, sql).column(0)[0].as_py():

@@ -20,6 +20,7 @@ from typing import Any
 
 import duckdb
 
+from connectors.granted import forget
 from connectors.home import Home
 from connectors.judging import Judge
 from connectors.known import connect
@@ -27,6 +28,7 @@ from connectors.publications import Publications
 from connectors.pulse import Pulse
 from projections import tables
 from projections.guard import harden
+from projections.measures import scrub, waits_for_scrubbing
 from projections.projector import Applied, Projector, content_digest
 from projections.reading_ahead import read_ahead
 from repository.log import Log, LogUnavailable, Partition
@@ -73,6 +75,7 @@ class Base:
         self._switch = threading.Lock()
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._ended = threading.Event()
+        self._scrub_due: float | None = None
         try:
             self._publish()
             self.publications.load(self.file.name, self.connection)
@@ -122,12 +125,29 @@ class Base:
 
     # -- projecting --
 
+    def foresee(self, log: Log) -> None:
+        """Take over the log's erasures, restrictions and grants before the first read: an old base brings nothing back."""
+        self.projector.foresee(log.controls())
+        scrub(self.connection)
+        forget(self.home, self.connection)
+
+    def _forget(self) -> None:
+        """After an erasure: overwrite what the file still holds of it, destroy the hub's keys. Later, where readers are in it."""
+        if not waits_for_scrubbing(self.connection):
+            return
+        self._scrub_due = self._scrub_due or time.monotonic() + self.home.settings.read_time_limit_s
+        # Until then every reader of that moment has ended; where others came meanwhile, the next ones wait.
+        if scrub(self.connection, force=time.monotonic() >= self._scrub_due):
+            self._scrub_due = None
+            forget(self.home, self.connection)
+
     def project(self, log: Log, progress: Progress = lambda _number: None) -> Applied:
         """Apply everything the log has beyond the checkpoints. Raises LogChanged where the log is not the one applied."""
         self.projector.recognise(log)
         total = Applied()
         for batch in read_ahead(self.projector, log, self.home.settings.batch_records):
             total += self.projector.apply_prepared(batch, datetime.now(UTC))
+            self._forget()
             self._publish()
             progress(len(batch.records))
             self.answer()
@@ -154,6 +174,7 @@ class Base:
         for batch in read_ahead(self.projector, log, self.home.settings.batch_records, wait_s=wait_s):
             applied = self.projector.apply_prepared(batch, datetime.now(UTC))
             self._publish()
+            self._forget()
             pulse.moved(applied.events)
             self.judge.judge(self.connection, datetime.now(UTC))
             self._measure(log, pulse)
@@ -316,6 +337,8 @@ def replay_into(
     connection = connect(home, file)
     _lay_out(connection)
     projector = projector_of(home, connection)
+    # First, so that what was erased never gets into the new file.
+    projector.foresee(log.controls())
     events = 0
     for batch in read_ahead(projector, log, home.settings.batch_records, until):
         events += projector.apply_prepared(batch, datetime.now(UTC)).events
@@ -352,8 +375,8 @@ def opened(home: Home) -> Iterator[Base]:
     try:
         yield base
     except duckdb.IOException as error:
-        # A block that nobody had read at opening shows its damage when it is.
-        if "Corrupt" not in str(error):
+        # A damaged block shows itself only when it is read; other faults of the disk are not the file's.
+        if "Corrupt database file" not in str(error):
             raise
         raise _damaged(base.file, error) from error
     finally:

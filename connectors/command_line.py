@@ -9,7 +9,7 @@ from eventsourcing.domain import EventSourcingError
 
 from connectors.base import BaseDamaged
 from connectors.collecting import collect_rarely
-from connectors.commands import access, administering, audit, broker, demo, publishing, reading, sealing
+from connectors.commands import access, administering, audit, broker, demo, privacy, publishing, reading, sealing
 from connectors.home import Busy
 from connectors.kafka.connecting import KafkaRefused
 from connectors.kafka.registry import SchemaRefused
@@ -44,6 +44,10 @@ for name, command in (
     ("rebuild", reading.rebuild),
     ("settings", administering.settings),
     ("seal", sealing.seal),
+    ("erase", privacy.erase),
+    ("readmit", privacy.readmit),
+    ("restrict", privacy.restrict),
+    ("hold", privacy.hold),
 ):
     app.command(name)(command)
 for name, group in (
@@ -57,6 +61,9 @@ for name, group in (
     ("member", sealing.member),
     ("audit", audit.audit),
     ("access", access.access),
+    ("keys", privacy.keys),
+    ("grant", privacy.grant),
+    ("subject", privacy.subject),
 ):
     app.add_typer(group, name=name)
 

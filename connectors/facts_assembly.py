@@ -8,6 +8,7 @@ import polars as pl
 
 from connectors.conversions import POLARS
 from connectors.dumps import RowRejection
+from connectors.profile_personal import WITHHELD
 from connectors.profiles import KeyPart, Profile
 from repository import text
 
@@ -71,8 +72,11 @@ def hidden(number: str) -> str:
 class BadCells:
     """What cannot be accepted in one chunk: frames of row, reason, slot, columns, whole_row."""
 
-    def __init__(self, raw: pl.DataFrame, records: pl.Series, names: Mapping[str, str], secret: str = "") -> None:
-        self.raw, self.records, self.names, self.secret = raw, records, names, secret
+    def __init__(
+        self, raw: pl.DataFrame, records: pl.Series, names: Mapping[str, str], secret: str = "", withheld: bool = False
+    ) -> None:
+        """`withheld`: the rows hold personal fields, and no cell is shown: where columns have slipped, any may hold a name."""
+        self.raw, self.records, self.names, self.secret, self.withheld = raw, records, names, secret, withheld
         self.frames: list[pl.DataFrame] = []
 
     def add(self, slot: str, columns: Sequence[str], found: pl.DataFrame, whole_row: bool = True) -> None:
@@ -107,13 +111,25 @@ class BadCells:
 
     def _rejection(self, row: int, reason: str, columns: list[str]) -> Rejection:
         cells = [str(self.raw[column][row]) for column in columns if self.raw[column][row] is not None]
+        if self.withheld:
+            shown = ", ".join(self.names[column] for column in columns)
+            return Rejection(self.records[row], None, shown, WITHHELD if cells else "", without(cells, reason))
         value = ", ".join(hidden(cell) if self.secret in columns else text.mask(cell) for cell in cells)
         names = ", ".join(self.names[column] for column in columns)
         return Rejection(self.records[row], None, names, value[:SHOWN], text.mask(reason))
 
 
-def unreadable(row: RowRejection) -> Rejection:
+def without(cells: Sequence[str], reason: str) -> str:
+    """A reason without the cells it is about, however they were normalised."""
+    for cell in sorted({*cells, *map(text.normalise, cells)}, key=len, reverse=True):
+        reason = reason.replace(cell, WITHHELD) if cell else reason
+    return text.mask(reason)
+
+
+def unreadable(row: RowRejection, withheld: bool = False) -> Rejection:
     """The rejection of a row that the dump's reader could not even split into cells."""
+    if withheld:
+        return Rejection(row.record, row.line, "", WITHHELD, text.mask(row.reason))
     return Rejection(row.record, row.line, "", text.mask(row.text)[:SHOWN], text.mask(row.reason))
 
 

@@ -36,23 +36,25 @@ OWNER = "base"
 ALIVE = "alive"
 
 
-def read(home: Home, sql: str, parameters: Sequence[object] = (), purpose: str | None = None) -> pa.Table:
+def read(home: Home, sql: str, parameters: Sequence[object] = (), purpose: str | None = None, granted: bool = False) -> pa.Table:
     """The result of one SELECT on the base. Raises ReadRefused with a sentence; never a lock error.
 
     Owners come and go: where one ends before it has answered, the next one is asked, or the base itself. Whoever answers
-    records in the access log who asked, and for what `purpose`.
+    records in the access log who asked, and for what `purpose`. `granted`: personal columns hold ciphertext, for
+    `granted.revealed` to open; else they are NULL.
     """
     while True:
         try:
-            return query(_socket(home), sql, parameters, purpose=purpose)
+            return query(_socket(home), sql, parameters, purpose=purpose, granted=granted)
         except ReadRefused:
             if serving(home):
                 raise
         with home.lock(OWNER, "a query", lambda: serving(home)) as held:
             if held:
-                with opened(home) as base, access.opened(home, base.cursor) as log:
-                    with log.asked(os.getuid(), {"op": "query", "sql": sql, "purpose": purpose}) as noted:
-                        found = query_connection(base.connection, sql, parameters, limits(home), macros=macros())
+                with opened_log(home) as log, opened(home) as base, access.opened(home, base.cursor) as accesses:
+                    base.foresee(log)
+                    with accesses.asked(os.getuid(), {"op": "query", "sql": sql, "purpose": purpose}) as noted:
+                        found = query_connection(base.connection, sql, parameters, limits(home), macros=macros(), granted=granted)
                         noted.answered(found.num_rows, found.column_names)
                     return found
 
@@ -64,8 +66,9 @@ def export(home: Home, name: str, take: Take, purpose: str | None = None, **argu
             return take_export(_socket(home), name, take, None, purpose=purpose, **arguments)
         with home.lock(OWNER, name, lambda: serving(home)) as held:
             if held:
-                with opened(home) as base, access.opened(home, base.cursor) as log:
-                    return _export_here(home, base, log, name, take, {"purpose": purpose, **arguments})
+                with opened_log(home) as log, opened(home) as base, access.opened(home, base.cursor) as accesses:
+                    base.foresee(log)
+                    return _export_here(home, base, accesses, name, take, {"purpose": purpose, **arguments})
 
 
 def _export_here(home: Home, base: Base, log: access.AccessLog, name: str, take: Take, request: dict[str, Any]) -> Positions:
@@ -168,6 +171,7 @@ def _served(home: Home, base: Base, log: Log) -> Iterator[access.AccessLog]:
     # Whether somebody serves is answered at once, also while the owner is in the middle of a batch.
     operations: dict[str, Operation] = {name: asked(name) for name in OPERATIONS} | {ALIVE: lambda _: {ALIVE: True}}
     operations |= {name: partial(work, accesses) for name, work in access_reading.OPERATIONS.items()}
+    base.foresee(log)
     server = ReadServer(
         _socket(home), base.cursor, operations, limits(home), macros(), PARTS, accesses, home.settings.reader_group
     )

@@ -9,7 +9,7 @@ The steps, in the order in which they run under the publisher's lock:
    complete dump, and the batch record.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -26,17 +26,22 @@ from connectors.dumps import Dump, open_dump
 from connectors.home import Home
 from connectors.known import known
 from connectors.mapping import Mapped, Tokeniser, mapper
+from connectors.persons import Persons, persons
 from connectors.profiles import Profile
 from connectors.rejections import Rejected
 from connectors.staging import ENVELOPE, Staging
 from repository.application import INSERT_EVENTS, Append, Publisher, StoredRow, stored_row
-from repository.bulk import first_events
+from repository.bulk import Encrypt, first_events
 from repository.entity import RULES, Entity, Recording, Superseded, rename, report
 from repository.facts import Authority, Fact
 from repository.identity import leaf_hash
+from repository.measures import SubjectWithheld
+from repository.personal import PersonalRefused, Plain
 from repository.rules import Violation
+from repository.service_object import KIND as SERVICE_OBJECT
 from repository.state import NotAState
 from repository.stored_leaves import JustRecorded
+from repository.timeline import BEGINNING, FOREVER
 
 Progress = Callable[[str, int], None]
 """Told what is done and how many more rows or facts are."""
@@ -59,6 +64,7 @@ class _Import:
     """One import under way."""
 
     store: Publisher
+    persons: Persons
     profile: Profile
     dump: Dump
     staging: Staging
@@ -93,30 +99,28 @@ def import_dump(
     progress: Progress = lambda _step, _number: None,
 ) -> Imported:
     """Import one dump. Raises DumpUnreadable, ProfileError or TooManyClosures, and then has recorded nothing."""
-    if profile.person is not None and not home.settings.synthetic:
-        raise ValueError(
-            f"{profile.name} holds persons, which need encryption that this version does not have; "
-            "use a home made with --synthetic."
-        )
     with (
         home.lock(f"publisher-{home.member(publisher)}", f"importing {path.name}"),
         home.store(publisher) as store,
         known(home, store) as connection,
+        persons(home, store) as subjects,
     ):
         # Read before anything is recorded, so that a key that can't be used stops the import, not the seal after it.
         key = sealing.signer(home, publisher)
         dump = open_dump(path, profile.layout, home.settings.import_chunk_rows)
-        mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser)
-        staging = Staging(connection, profile.kind, mapping.paths)
+        mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser, subjects.sealed)
+        staging = Staging(connection, profile.kind, mapping.paths, subjects.known_digests() if profile.personal else None)
         batch = batches.next_batch(store, profile.source)
         repeated = batches.same_file(connection, profile.source, dump.sha256)
-        work = _Import(store, profile, dump, staging, batch, as_of or profile.as_of, datetime.now(UTC), repeated, progress)
+        day, now = as_of or profile.as_of, datetime.now(UTC)
+        work = _Import(store, subjects, profile, dump, staging, batch, day, now, repeated, progress)
         _stage(work, mapping.map)
         _compare(work)
         closing = closures(connection, profile, work.as_of, work.rejected_keys, max_closures)
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
         _record(work, closing)
+        subjects.keep_digests()
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
@@ -187,9 +191,10 @@ def _record(work: _Import, closing: list[Closure]) -> None:
     """Everything this import records, in one transaction."""
     recording = Recording(work.store.code, work.started, work.batch.id, work.repeated)
     with work.store.bulk() as append:
-        buffer = _Buffer(append, work.counts, work.recorded)
+        buffer = _Buffer(append, work.counts, work.recorded, work.persons)
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
         moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
+        moved |= work.persons.decided_keys() if work.profile.kind == SERVICE_OBJECT else {}
         for frame in work.staging.take_new(moved):
             _record_new(work, buffer, frame)
         for successor in work.staging.successors():
@@ -215,10 +220,12 @@ class _Buffer:
     append: Append
     counts: batches.Counts
     recorded: JustRecorded
+    persons: Persons
     rows: list[StoredRow] = field(default_factory=list)
 
     def add(self, kind: str, records: list[dict[str, Any]]) -> None:
-        self.rows += [stored_row(kind, record) for record in records]
+        """Decided events, their personal fields in plain until here."""
+        self.rows += [stored_row(kind, record) for record in self.persons.encrypted(records)]
         if len(self.rows) >= INSERT_EVENTS:
             self.flush()
 
@@ -232,7 +239,10 @@ def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
     profile, records = work.profile, frame["record"].to_list()
     columns = {name: _physical(frame[name]) for name in frame.columns if name not in ("record", "previous_key")}
     envelope = {"source": profile.source, "batch_id": str(work.batch.id), "data_level": profile.data_level}
-    rows, refused = first_events(profile.kind, work.store.code, frame.height, columns, envelope, work.started)
+    cells: dict[str, tuple[str, bytes]] = {}
+    encrypt = _encrypting(work, cells) if profile.personal else None
+    rows, refused = first_events(profile.kind, work.store.code, frame.height, columns, envelope, work.started, encrypt)
+    work.persons.stated_first(rows if cells else [], cells)
     for row, reason in refused:
         work.reject(records[row], None, "", columns["business_key"][row], reason)
     work.counts.facts_rejected += len(refused)
@@ -242,23 +252,38 @@ def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
     work.progress("recording", len(rows))
 
 
+def _encrypting(work: _Import, cells: dict[str, tuple[str, bytes]]) -> Encrypt:
+    """How the personal fields of first events are encrypted; `cells` takes, per entity, the event and what the row stated."""
+
+    def encrypt(entities: Sequence[str], events: Sequence[str], staged: Sequence[bytes]) -> list[bytes | None]:
+        for entity, event, cell in zip(entities, events, staged, strict=True):
+            cells[entity.replace("-", "")] = event, cell
+        return work.persons.encrypted_cells(entities, events, staged, tuple(work.profile.personal))
+
+    return encrypt
+
+
 def _physical(series: pl.Series) -> list[Any]:
     return series.to_physical().to_list() if series.dtype == pl.Date else series.to_list()
 
 
 def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[dict[str, Any]]) -> None:
     """All staged facts about one key, decided one after the other on the history that grows with them."""
-    entity = _entity(work, facts[0]["business_key"])
+    try:
+        entity = work.persons.opened(_entity(work, facts[0]["business_key"]))
+    except SubjectWithheld as error:
+        for row in facts:
+            _refuse(work, row, str(error))
+        return
     for row in facts:
-        fact = _fact(work.profile, row)
+        fact = _fact(work, row)
         start = fact.valid_from
         knew = any((start is None or s.start <= start) and (start is None or start < s.end) for s in entity.timeline)
         try:
             events = report(entity, fact, recording)
-        except (NotAState, Violation, Superseded) as error:
-            work.counts.facts_rejected += 1
-            work.rejected_keys.append(fact.business_key)
-            work.reject(row["record"], None, "", fact.business_key, str(error))
+            buffer.add(entity.kind, events)
+        except (NotAState, Violation, Superseded, PersonalRefused) as error:
+            _refuse(work, row, str(error))
             continue
         if not events:
             work.counts.facts_unchanged += 1
@@ -267,8 +292,27 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
         else:
             work.counts.facts_new += 1
         entity.records += events
-        buffer.add(entity.kind, events)
+        _remember(work, entity, fact, row)
     work.progress("recording", len(facts))
+
+
+def _refuse(work: _Import, row: Mapping[str, Any], reason: str) -> None:
+    work.counts.facts_rejected += 1
+    work.rejected_keys.append(row["business_key"])
+    work.reject(row["record"], None, "", row["business_key"], reason)
+
+
+def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any]) -> None:
+    """Note which events that show now say what the row states of personal fields, to recognise it in columns next time."""
+    if not work.profile.personal:
+        return
+    start, end, mentioned = fact.valid_from or BEGINNING, fact.stated_to or FOREVER, fact.fields["personal"]
+    assert isinstance(mentioned, Plain)
+    for segment in entity.timeline:
+        personal, event = segment.statement.state["personal"], segment.statement.state["event_id"]
+        assert personal is None or isinstance(personal, Plain)
+        if segment.end > start and segment.start < end and mentioned.agrees_with(personal):
+            work.persons.stated(str(event), str(entity.id), row["personal"])
 
 
 def _entity(work: _Import, key: str) -> Entity:
@@ -281,19 +325,23 @@ def _rename(work: _Import, buffer: _Buffer, recording: Recording, row: dict[str,
     kind, former = work.profile.kind, _entity(work, row["previous_key"])
     if not former.records or _entity(work, row["business_key"]).records:
         return
-    events = rename(former, row["business_key"], row["valid_from"], recording, _fact(work.profile, row))
+    events = rename(former, row["business_key"], row["valid_from"], recording, _fact(work, row))
     buffer.add(kind, events)
     renamed = Entity.of(kind, [*former.records, *events])
     work.renamed |= {str(record["business_key"]): renamed for record in renamed.records}
 
 
-def _fact(profile: Profile, row: Mapping[str, Any]) -> Fact:
+def _fact(work: _Import, row: Mapping[str, Any]) -> Fact:
+    profile = work.profile
+    fields = {name: value for name, value in row.items() if name not in ENVELOPE}
+    if profile.personal:
+        fields["personal"] = work.persons.unsealed(row["personal"], tuple(profile.personal))
     return Fact(
         kind=profile.kind,
         business_key=row["business_key"],
         valid_from=row["valid_from"],
         stated_to=row["stated_to"],
-        fields={name: value for name, value in row.items() if name not in ENVELOPE},
+        fields=fields,
         source=profile.source,
         rests_on=Authority(row["doc_no"], row["authority"], row["published_on"]),
         reason=row["reason"],

@@ -13,6 +13,7 @@ import duckdb
 
 from connectors.home import Home
 from projections import tables
+from projections.measures import scrub
 from projections.projector import Projector
 from projections.reading_ahead import read_ahead
 from repository.application import Publisher
@@ -45,8 +46,10 @@ def known(home: Home, store: Publisher) -> Iterator[duckdb.DuckDBPyConnection]:
 def catch_up(home: Home, connection: duckdb.DuckDBPyConnection, store: Publisher) -> None:
     """Apply what the store has recorded since."""
     projector = Projector(connection, {store.code})
+    projector.foresee(EmbeddedLog([store]).controls())
     for batch in read_ahead(projector, EmbeddedLog([store]), home.settings.batch_records):
         projector.apply_prepared(batch, datetime.now(UTC))
+    scrub(connection)
 
 
 def connect(home: Home, path: Path) -> duckdb.DuckDBPyConnection:

@@ -17,6 +17,7 @@ from connectors.conversions import Cell, Target, convert
 from connectors.dumps import Chunk
 from connectors.facts_assembly import BadCells, Rejection
 from connectors.profile_cells import Alternatives
+from connectors.profile_personal import PREFIX, personal_target, told_in_clear
 from connectors.profiles import ENVELOPE_TARGETS, KEY, STATED_TO, VALID_FROM, Profile, Unpivot
 from connectors.row_choice import choose
 from connectors.toml_tables import ProfileError
@@ -26,6 +27,9 @@ Tokeniser: TypeAlias = Callable[[str, str], str]
 """(id type, number as the cell gives it) -> token; ValueError where the number is not one."""
 
 SUBJECT: Final = "subject_token"
+PERSONAL: Final = "personal"
+Seal: TypeAlias = Callable[[Mapping[str, pl.Series], pl.Series], pl.Series]
+"""(personal columns by field, tokens) -> the column `personal` as it is staged: nothing of it readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,12 @@ class Mapper:
         as_of: date | None,
         tokeniser: Tokeniser | None,
         entries: Sequence[Unpivot],
+        seal: Seal | None = None,
     ) -> None:
         self.profile, self.publisher, self.as_of, self.tokeniser = profile, publisher, as_of, tokeniser
-        self.names, self.entries = names, entries
+        self.names, self.entries, self.seal = names, entries, seal
         self.slots = _slots(profile)
-        self.types = _paths(profile, entries)
+        self.types = _paths(profile, entries, seal is not None)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -140,7 +145,7 @@ class Mapper:
                 records.filter(choice.kept),
             )
         secret = self.profile.person.column if self.profile.person is not None else ""
-        bad = BadCells(raw, records, self.names, secret)
+        bad = BadCells(raw, records, self.names, secret, withheld=bool(self.profile.personal))
         if choice.bad is not None and self.profile.publisher is not None:
             reasons = choice.bad.alias("reason").to_frame().with_row_index("row").drop_nulls()
             bad.add("publisher", (self.profile.publisher.column,), reasons)
@@ -162,7 +167,17 @@ class Mapper:
             filling.done[slot.name] = self._filled(slot, filling).alias(slot.name)
         if self.profile.person is not None:
             filling.done[SUBJECT] = self._tokens(clean[self.profile.person.column], bad)
-        return pl.DataFrame(list(filling.done.values())), filling.flags
+        return self._sealed(pl.DataFrame(list(filling.done.values())), bad), filling.flags
+
+    def _sealed(self, base: pl.DataFrame, bad: BadCells) -> pl.DataFrame:
+        """The frame with its personal columns sealed into one, as nothing else of a row may be staged."""
+        columns = {name: base[f"{PREFIX}{name}"] for name in self.profile.personal}
+        if not columns:
+            return base
+        for slot, rows in told_in_clear(base):
+            bad.add(slot, tuple(c for cell in self.profile.authority.get(slot, ()) for c in cell.columns), rows)
+        rest = base.drop([f"{PREFIX}{name}" for name in columns])
+        return rest if self.seal is None else rest.with_columns(self.seal(columns, base[SUBJECT]))
 
     def _filled(self, slot: Slot, filling: Filling) -> pl.Series:
         """Values of one slot: of each row the first of its cells that states something or is bad."""
@@ -238,7 +253,10 @@ class Mapper:
             counts["states nothing"] = silent
         return Mapped(
             facts=assembly.finished(good, self.types, flags, bad.records),
-            rejections=[*bad.rejections(), *map(assembly.unreadable, chunk.rejected)],
+            rejections=[
+                *bad.rejections(),
+                *(assembly.unreadable(row, self.profile.person is not None) for row in chunk.rejected),
+            ],
             rows_read=chunk.table.height + len(chunk.rejected),
             rows_mapped=mapped,
             rows_rejected=lost.rows + len(chunk.rejected),
@@ -249,11 +267,12 @@ class Mapper:
         )
 
 
-def _paths(profile: Profile, entries: Sequence[Unpivot]) -> dict[str, pl.DataType]:
+def _paths(profile: Profile, entries: Sequence[Unpivot], sealing: bool) -> dict[str, pl.DataType]:
     """Every state path that a fact of this profile mentions, in the order of the columns, with its type."""
     own = [SUBJECT] if profile.person is not None else []
     unpivoted = [path for entry in entries for path in (*entry.constants, entry.path)]
-    return {path: profile.target(path).dtype for path in (*profile.fields, *own, *unpivoted)}
+    types = {path: profile.target(path).dtype for path in (*profile.fields, *own, *unpivoted)}
+    return types | ({PERSONAL: pl.Binary()} if profile.personal and sealing else {})
 
 
 def _from_file(slot: Slot) -> bool:
@@ -273,7 +292,8 @@ def _slots(profile: Profile) -> tuple[Slot, ...]:
     valid = ((VALID_FROM, profile.valid.start), (STATED_TO, profile.valid.end))
     envelope = ((ENVELOPE_TARGETS[name], cells) for name, cells in profile.authority.items())
     fields = ((profile.target(path), cells) for path, cells in profile.fields.items())
-    filled = [Slot(target.path, target, cells) for target, cells in (*valid, *envelope, *fields) if cells]
+    personal = ((personal_target(name), cells) for name, cells in profile.personal.items())
+    filled = [Slot(target.path, target, cells) for target, cells in (*valid, *envelope, *fields, *personal) if cells]
     keys = [Slot(name, KEY, part.cells) for name, part in assembly.key_slots(profile).items()]
     return (*filled, *keys)
 
@@ -284,8 +304,11 @@ def mapper(
     publisher: str,
     as_of: date | None,
     tokeniser: Tokeniser | None = None,
+    seal: Seal | None = None,
 ) -> Mapper:
     """A mapper for a file with these columns, for the rows of one publisher (31, 32, 33, 34 or 00).
+
+    Personal fields are given to `seal`; without it, in a trial, they are read and left out.
 
     `as_of` is the day that the dump describes and overrides the profile's. Column names are compared after
     normalisation, so width and blanks do not matter. ProfileError where a column, the day or the means to
@@ -307,7 +330,7 @@ def mapper(
     if profile.person is not None and tokeniser is None:
         way_out = "needs the regional key, which makes the tokens of persons; import it into this home first."
         raise ProfileError(profile.path.name, "person.column", profile.person.column, way_out)
-    return Mapper(bound, names, publisher=publisher, as_of=day, tokeniser=tokeniser, entries=entries)
+    return Mapper(bound, names, publisher=publisher, as_of=day, tokeniser=tokeniser, entries=entries, seal=seal)
 
 
 def _bound(profile: Profile, day: date | None) -> Profile:

@@ -60,6 +60,10 @@ class ListedLog:
     def ends(self) -> dict[Partition, int]:
         return self.log.ends()
 
+    def controls(self) -> list[Record]:
+        self._look()
+        return [record for record in self.log.controls() if owner((record.topic, 0)) in self.members.listed]
+
     def identities(self) -> Mapping[str, str]:
         return self.log.identities()
 

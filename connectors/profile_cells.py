@@ -19,7 +19,7 @@ NUMBERS: Final = ("int", "long", "double", "decimal")
 def field_target(table: Table, kind: str, path: str) -> Target:
     """Target of a state path. ProfileError for personal fields, unknown paths, and what no cell can hold."""
     if path in contracts.fields(contracts.PERSONAL) and path not in contracts.state_fields(kind):
-        raise table.wrong(path, None, "is a personal field, and encryption is not part of this version; remove it.")
+        raise table.wrong(path, None, "is a personal field; put it into the table [personal], whose fields are encrypted.")
     state = contracts.state_fields(kind)
     array = PATH.match(path)
     known = state[array["array"]].entry if array and array["array"] in state else {}

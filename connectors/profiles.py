@@ -16,6 +16,7 @@ from typing import Final
 from connectors.conversions import Cell, Target, convert, target_at
 from connectors.dumps import Layout
 from connectors.profile_cells import Alternatives, alternatives, field_target, one_cell
+from connectors.profile_personal import check_personal, personal_cells
 from connectors.toml_tables import ProfileError, Table, did_you_mean
 from repository import text
 from schemas.contracts import FACT_KINDS
@@ -138,6 +139,8 @@ class Profile:
     unpivot: tuple[Unpivot, ...]
     person: Person | None
     path: Path
+    personal: Mapping[str, Alternatives] = field(default_factory=dict)
+    """The cells of each personal field, by its name in the personal schema."""
 
     def target(self, path: str) -> Target:
         """Type and codes of one state path of this profile's kind."""
@@ -157,6 +160,7 @@ class Profile:
         return [
             *parts,
             *self.fields.values(),
+            *self.personal.values(),
             self.valid.start,
             self.valid.end,
             *self.authority.values(),
@@ -220,6 +224,7 @@ def parse(content: str, path: Path) -> Profile:
         unpivot=unpivot,
         person=person,
         path=path,
+        personal=personal_cells(top, nulls),
     )
     top.done()
     _check_whole(profile, top)
@@ -375,6 +380,7 @@ def _checked(table: Table, name: str, constant: str, target: Target) -> None:
 
 def _check_whole(profile: Profile, top: Table) -> None:
     """What only the whole profile can tell."""
+    check_personal(top, profile.person is not None, profile.personal, replace(profile, person=None, personal={}).columns())
     if profile.person is not None:
         _check_person(profile, profile.person, top)
     elif not profile.key:

@@ -5,7 +5,7 @@ One process holds the DuckDB file, so everybody else reads through it, over a un
 
 The conversation, one request per connection (that of exports is described in `exports`):
 
-    request   one line of JSON: {"op": "query", "sql": "...", "params": [...]} or {"op": "<operation>", ...arguments}
+    request   one line of JSON: {"op": "query", "sql": "...", "params": [...], "granted": ...} or {"op": "...", ...arguments}
     header    one line of JSON: {"ok": true}, {"ok": true, "result": {...}} for an operation, or {"ok": false, "error": "..."}
     rows      after {"ok": true} of a query: an Arrow IPC stream, closed by its end-of-stream marker
     trailer   after the rows, one line of JSON: {"ok": true, "rows": 123} or {"ok": false, "error": "..."}
@@ -115,12 +115,16 @@ def answering(
     *,
     macros: Collection[str] = (),
     stopped: Callable[[], str | None] = _never,
+    granted: bool = False,
 ) -> Iterator[Answer]:
     """Run one query that the guard passes, in a read-only transaction that is always rolled back.
+
+    `granted`: personal columns hold ciphertext for the reader to open, instead of NULL.
 
     Whatever the query itself does wrong, also while its batches are taken, is a `ReadRefused`.
     """
     _guarded(cursor, sql, macros)
+    cursor.execute(f"SET VARIABLE granted = {granted}")
     with transaction(cursor), Watch(cursor, limits.time_s, stopped) as watch:
         with refusing(watch):
             reader = cursor.execute(sql, list(params)).to_arrow_reader(BATCH_ROWS)
@@ -135,13 +139,17 @@ def query_connection(
     limits: Limits | None = None,
     *,
     macros: Collection[str] = (),
+    granted: bool = False,
 ) -> pa.Table:
     """The result of one query on a connection of this process, under the same guard, transaction and limits as the server's.
 
     It runs on a cursor of its own, so a transaction that is open on `connection` is neither seen nor harmed (a refused BEGIN
     would silently undo it). Raises `ReadRefused`.
     """
-    with connection.cursor() as cursor, answering(cursor, sql, params, limits or Limits(), macros=macros) as answer:
+    with (
+        connection.cursor() as cursor,
+        answering(cursor, sql, params, limits or Limits(), macros=macros, granted=granted) as answer,
+    ):
         return pa.Table.from_batches(answer.batches, answer.schema)
 
 

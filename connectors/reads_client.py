@@ -21,14 +21,16 @@ def query(
     params: Sequence[object] = (),
     timeout_s: float | None = QUERY_TIMEOUT_S,
     purpose: str | None = None,
+    granted: bool = False,
 ) -> pa.Table:
-    """The result of one SELECT, from one commit of the information base; `purpose` is for the access log.
+    """The result of one SELECT, from one commit of the information base; `purpose` is for the access log, `granted` as in
+    `reads.answering`.
 
     Raises `NoServer` when nobody listens at `socket_path`, and `ReadRefused` for everything else, also when the answer
     breaks off: a table that is returned is whole.
     """
     values = [encoded(value) for value in params]
-    request: dict[str, object] = {"op": "query", "sql": sql, "params": values, "purpose": purpose}
+    request: dict[str, object] = {"op": "query", "sql": sql, "params": values, "purpose": purpose, "granted": granted}
     with _conversation(socket_path, request, timeout_s) as answer:
         _line(answer)
         table = pa.ipc.open_stream(answer).read_all()

@@ -187,7 +187,9 @@ class ReadServer:
         with (
             self._place(stopped),
             self._opened() as cursor,
-            answering(cursor, sql, params, self._limits, macros=self._macros, stopped=stopped) as answer,
+            answering(
+                cursor, sql, params, self._limits, macros=self._macros, stopped=stopped, granted=request.get("granted") is True
+            ) as answer,
         ):
             access.columns = answer.schema.names
             file.write(_json_line({"ok": True}))

@@ -11,8 +11,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
+from connectors.mapping import Tokeniser
+from connectors.person_facts import folded, personal_fields, with_token
+from connectors.persons import Persons
 from repository import text
-from repository.application import Publisher, StoreChanged
+from repository.application import StoreChanged
 from repository.encoding import NotAnEvent
 from repository.entity import Entity, NotCorrectable, Recording, Superseded, correct, merge, rename, report, retract, split
 from repository.facts import Authority, Fact
@@ -34,30 +37,33 @@ class NotAFact(ValueError):
     """A line that is no fact; the message says what is wrong with it."""
 
 
-def report_lines(store: Publisher, kind: str, lines: Iterable[str], source: str, synthetic: bool) -> Iterator[Answer]:
+def report_lines(
+    persons: Persons, kind: str, lines: Iterable[str], source: str, tokeniser: Tokeniser | None = None
+) -> Iterator[Answer]:
     """One answer per line: {"line", "result": new | unchanged | refused, "events", "reason"}."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield {"line": number, **_report_line(store, kind, line, source, synthetic)}
+            yield {"line": number, **_report_line(persons, kind, line, source, tokeniser)}
 
 
-def _report_line(store: Publisher, kind: str, line: str, source: str, synthetic: bool) -> Answer:
+def _report_line(persons: Persons, kind: str, line: str, source: str, tokeniser: Tokeniser | None) -> Answer:
     try:
-        events = _told(store, fact_of(kind, line, source), synthetic)
+        events = _told(persons, fact_of(kind, line, source, tokeniser))
     except REFUSALS as error:
         return {"result": "refused", "reason": text.mask(str(error))}
     return {"result": "new" if events else "unchanged", "events": [e["event_type"] for e in events]}
 
 
-def _told(store: Publisher, fact: Fact, synthetic: bool) -> list[Any]:
+def _told(persons: Persons, fact: Fact) -> list[Any]:
     """Decide and record a fact, again on what is there now where another writer came between."""
+    store = persons.store
     for attempt in range(1, ATTEMPTS + 1):
-        events = report(store.entity(fact.kind, fact.business_key), fact, Recording(store.code, datetime.now(UTC)))
-        if not synthetic:
-            _refuse_persons(events)
+        entity = persons.opened(store.entity(fact.kind, fact.business_key))
+        events = persons.encrypted(report(entity, fact, Recording(store.code, datetime.now(UTC))))
         try:
             if events:
                 store.record(fact.kind, events)
+                persons.erase_late(entity)
         except StoreChanged:
             if attempt == ATTEMPTS:
                 raise
@@ -66,16 +72,9 @@ def _told(store: Publisher, fact: Fact, synthetic: bool) -> list[Any]:
     return events
 
 
-def _refuse_persons(events: Iterable[Mapping[str, Any]]) -> None:
-    """What is no population group may be a person, whatever it is called."""
-    for event in events:
-        if event.get("subject_type", "population_group") != "population_group" or event.get("subject_token"):
-            raise NotAFact("Person records need encryption, which this version does not have; use a home made with --synthetic.")
-
-
-def fact_of(kind: str, line: str, source: str) -> Fact:
+def fact_of(kind: str, line: str, source: str, tokeniser: Tokeniser | None = None) -> Fact:
     """The fact that one JSON line states. Raises NotAFact."""
-    given = _object(line)
+    given = with_token(_object(line), tokeniser)
     key = given.get("business_key")
     if not isinstance(key, str) or not text.normalise(key):
         raise NotAFact('The line has no "business_key"; every fact needs the key under which you know the entity.')
@@ -130,7 +129,7 @@ def _typed(path: str, type_: FieldType, value: Any) -> object:
     if value is None:
         return None
     if type_.word == "bytes":
-        raise NotAFact(f'"{path}" needs encryption, which this version does not have; leave it out.')
+        return personal_fields(value, _typed)
     if type_.word == "records":
         if not isinstance(value, list):
             raise NotAFact(f'"{path}" takes a list of entries, not {value!r}.')
@@ -211,21 +210,23 @@ def shown_event(entity: Entity, on: date | None) -> UUID:
 
 
 def correct_fact(
-    store: Publisher, entity: Entity, event: UUID, fields: Mapping[str, object], operator: str | None, reason: str
+    persons: Persons, entity: Entity, event: UUID, fields: Mapping[str, object], operator: str | None, reason: str
 ) -> list[Any]:
-    """Record the correction of one event's fields; the events recorded."""
-    typed = {path: value_of(entity.kind, path, value) for path, value in fields.items()}
-    return _recorded(store, entity, correct(entity, event, typed, Recording(store.code, datetime.now(UTC)), operator, reason))
+    """Record the correction of one event's fields; the events recorded. `entity` is opened."""
+    typed = {path: value_of(entity.kind, path, value) for path, value in folded(fields).items()}
+    recording = Recording(persons.store.code, datetime.now(UTC))
+    return _recorded(persons, entity, correct(entity, event, typed, recording, operator, reason))
 
 
-def retract_fact(store: Publisher, entity: Entity, event: UUID, operator: str | None, reason: str) -> list[Any]:
-    """Record the retraction of one event; the events recorded."""
-    return _recorded(store, entity, retract(entity, event, Recording(store.code, datetime.now(UTC)), operator, reason))
+def retract_fact(persons: Persons, entity: Entity, event: UUID, operator: str | None, reason: str) -> list[Any]:
+    """Record the retraction of one event; the events recorded. `entity` is opened."""
+    recording = Recording(persons.store.code, datetime.now(UTC))
+    return _recorded(persons, entity, retract(entity, event, recording, operator, reason))
 
 
-def _recorded(store: Publisher, entity: Entity, events: list[Any]) -> list[Any]:
+def _recorded(persons: Persons, entity: Entity, events: list[Any]) -> list[Any]:
     if events:
-        store.record(entity.kind, events)
+        persons.store.record(entity.kind, persons.encrypted(events))
     return events
 
 
@@ -233,7 +234,7 @@ def _recorded(store: Publisher, entity: Entity, events: list[Any]) -> list[Any]:
 
 
 def link(
-    store: Publisher, kind: str, pairs: Iterable[tuple[str, str]], on: date | None, source: str, reason: str | None
+    persons: Persons, kind: str, pairs: Iterable[tuple[str, str]], on: date | None, source: str, reason: str | None
 ) -> Iterator[Answer]:
     """Record key changes: one to one renames, many to one merges, one to many splits. One answer per former key."""
     successors: dict[str, list[str]] = {}
@@ -243,7 +244,7 @@ def link(
     for old, group in successors.items():
         shared = len(group) == 1 and uses.count(group[0]) > 1
         try:
-            events = _link_one(store, kind, old, group, shared, on, source, reason)
+            events = _link_one(persons, kind, old, group, shared, on, source, reason)
         except REFUSALS as error:
             yield {"old_key": old, "result": "refused", "reason": str(error)}
         else:
@@ -251,18 +252,19 @@ def link(
 
 
 def _link_one(
-    store: Publisher, kind: str, old: str, new: list[str], shared: bool, on: date | None, source: str, reason: str | None
+    persons: Persons, kind: str, old: str, new: list[str], shared: bool, on: date | None, source: str, reason: str | None
 ) -> list[Any]:
-    entity = store.entity(kind, old)
+    store = persons.store
+    entity = persons.opened(store.entity(kind, old))
     if not entity.records:
         raise NotAFact(f"Nothing is recorded under {old}; check the key, or report the entity first.")
     recording, fact = Recording(store.code, datetime.now(UTC)), Fact(kind, old, on, {}, source, reason=reason)
     targets = [store.entity(kind, key) for key in new]
     if len(new) > 1:
         parts = [t.id if t.records else entity_id(store.code, kind, t.business_key) for t in targets]
-        return _recorded(store, entity, split(entity, parts, on, recording, fact))
+        return _recorded(persons, entity, split(entity, parts, on, recording, fact))
     if entity.id == targets[0].id:
         raise NotAFact(f"{old} and {new[0]} are one entity already; nothing is to be linked.")
     if shared or targets[0].records:
-        return _recorded(store, entity, merge(entity, targets[0].id, on, recording, fact))
-    return _recorded(store, entity, rename(entity, new[0], on, recording, fact))
+        return _recorded(persons, entity, merge(entity, targets[0].id, on, recording, fact))
+    return _recorded(persons, entity, rename(entity, new[0], on, recording, fact))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from repository.merkle import ALGORITHMS, SHA_256
+from repository.personal import ALGORITHMS as CIPHERS
 
 
 class SettingError(ValueError):
@@ -65,6 +66,8 @@ MEANINGS = {
     "seal_every_events": "A publisher with a signing key seals its log after so many new records.",
     "seal_every_s": "A publisher with a signing key seals new records that were not sealed for so long.",
     "seal_grace_s": "How long records that a seal covers may be on their way before they count as withheld.",
+    "personal_cipher": "Cipher of personal fields in new events: AES-256-GCM or SM4-GCM; events name theirs.",
+    "key_store_url": "PostgreSQL URL of the subjects' keys, one schema per publisher; empty: SQLite files in the home.",
 }
 CHOICES = {
     "log": ("embedded", "kafka"),
@@ -73,6 +76,7 @@ CHOICES = {
     "kafka_client": ("kafka-python", "librdkafka"),
     "kafka_compression": ("none", "gzip", "lz4", "snappy", "zstd"),
     "kafka_headers": ("short", "cloudevents"),
+    "personal_cipher": tuple(CIPHERS),
 }
 """Settings that take one of a few words."""
 
@@ -124,6 +128,8 @@ class Settings:
     seal_every_events: int = 10_000
     seal_every_s: int = 3600
     seal_grace_s: int = 600
+    personal_cipher: str = "AES-256-GCM"
+    key_store_url: str = ""
 
 
 def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:

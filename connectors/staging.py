@@ -14,6 +14,7 @@ import polars as pl
 
 from projections.tables import sql_type
 from repository.facts import PATH
+from repository.subject_keys import DIGEST_BYTES
 from schemas.contracts import FieldType, field_at
 
 ENVELOPE = (
@@ -31,6 +32,8 @@ ENVELOPE = (
 PROVENANCE = ("doc_no", "authority", "published_on")
 FACT = "fact_no"
 FETCH_ROWS = 20_000
+PERSONAL = "personal"
+"""Staged under seal; what is compared of it is the keyed digest that stands before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Staging:
     into `staged`.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, kind: str, paths: Sequence[str]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, kind: str, paths: Sequence[str], digests: pl.DataFrame | None = None
+    ) -> None:
+        """`digests` (event_id, digest) tells what the personal fields of known events say, where the dump has such fields."""
         self.connection, self.kind, self.paths = connection, kind, list(paths)
         self.facts = 0
         cells = "".join(f', "{p}" {sql_type(field_at(kind, p))}' for p in self.paths)
@@ -69,6 +75,12 @@ class Staging:
             )
             """
         )
+        if digests is not None:
+            connection.register("known_digests", digests.to_arrow())
+            connection.execute(
+                "CREATE OR REPLACE TEMP TABLE personal_digests AS SELECT event_id::UUID AS event_id, digest FROM known_digests"
+            )
+            connection.unregister("known_digests")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE shown AS {self._shown()}")
 
     def _shown(self) -> str:
@@ -79,7 +91,9 @@ class Staging:
         )
         said = ", ".join(("stated_to", *PROVENANCE, *(self._cell(path) for path in self.paths)))
         hashes = f"SELECT hash(business_key) AS key_hash, hash({said}) AS said, valid_from AS starts, valid_to AS ends"
-        segments = f"FROM (SELECT *{entries} FROM {self.kind}_timeline AS t) AS s"
+        # Several digests of one event are several ways of saying the same.
+        digests = "LEFT JOIN personal_digests AS d USING (event_id)" if PERSONAL in self.paths else ""
+        segments = f"FROM (SELECT *{entries} FROM {self.kind}_timeline AS t {digests}) AS s"
         # A segment that ends where no other begins leaves room behind it, which only the entity's own decision fills.
         next_one = f"SELECT 1 FROM {self.kind}_timeline AS n WHERE n.entity_id = s.entity_id AND n.valid_from = s.valid_to"
         return f"""
@@ -98,7 +112,7 @@ class Staging:
     def _cell(self, path: str) -> str:
         match = PATH.match(path)
         if match is None:
-            return f'"{path}"'
+            return "digest" if path == PERSONAL else f'"{path}"'
         # An entry that is absent differs from one whose cells are all unknown.
         entry = self._entries()[match["array"], match["item"]]
         return f"{entry} IS NULL, {entry}.{match['cell']}"
@@ -169,6 +183,8 @@ class Staging:
 
     def _stated(self, path: str) -> str:
         """What a cell states, in the type of its field: a field that can't be null holds its default."""
+        if path == PERSONAL:
+            return f'array_slice("{PERSONAL}", 1, {DIGEST_BYTES})'
         type_ = field_at(self.kind, path)
         default = _sql_default(type_)
         cell = f'"{path}"::{sql_type(type_)}'

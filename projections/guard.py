@@ -122,6 +122,7 @@ TABLE_FUNCTIONS = _names(
     """
 )
 CATALOG_VIEWS = _names("duckdb_columns duckdb_constraints duckdb_schemas duckdb_tables duckdb_types duckdb_views")
+CLOSED_TABLES = _names("set_aside")
 SHOWN = _names("tables databases schemas variables __show_tables_expanded")
 
 _EXPRESSIONS = _names(
@@ -302,6 +303,8 @@ def _check_table(connection: duckdb.DuckDBPyConnection, node: Node) -> None:
     name, schema = str(node["table_name"]), str(node["schema_name"])
     if not name.replace("_", "").isalnum():
         raise QueryRefused(f"'{name}' may be the name of a file; readers name tables and views, in word characters.")
+    if name.lower() in CLOSED_TABLES:
+        raise QueryRefused(f"{name} is not open to readers: it holds what is stored and may not be used.")
     if schema.lower() == "pg_catalog" or _is_closed_view(name.lower()):
         raise QueryRefused(f"{name} is not open to readers; use information_schema.")
     # An unknown a.csv would be looked for as a file; a name without a dot cannot have a file's ending.

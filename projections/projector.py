@@ -13,7 +13,7 @@ from hashlib import sha256
 import duckdb
 import polars as pl
 
-from projections import tables
+from projections import measures, tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
 from projections.leaves import append_leaves
@@ -154,15 +154,20 @@ class Projector:
     def _write(self, batch: Arrivals) -> Applied:
         applied = Applied()
         refused = list(batch.refused)
-        for kind, arrived in batch.frames.items():
+        # Measures and grants first: what they withhold is not written at all.
+        for kind, arrived in sorted(batch.frames.items(), key=lambda each: each[0] not in measures.CONTROLS):
             frame, forged = self._genuine(kind, arrived)
             refused += forged
             fresh, duplicates, conflicts, seen = self._unseen(kind, frame)
             self._append(kind, fresh, seen)
+            if kind in measures.CONTROLS:
+                measures.take(self.connection, {kind: fresh})
             refused += conflicts
             applied += Applied(events=fresh.height)
             applied += self._count(duplicates)
         self._quarantine(batch.records, refused)
+        if refused:
+            measures.forget_quarantined(self.connection)
         return replace(applied, quarantined=len(refused))
 
     def _count(self, duplicates: pl.DataFrame) -> Applied:
@@ -222,6 +227,8 @@ class Projector:
     def _append(self, kind: str, frame: pl.DataFrame, seen: list[str]) -> None:
         if not frame.height:
             return
+        if kind == "service_object":
+            frame = measures.without_withheld(self.connection, frame)
         self._insert(f"{kind}_history", kind, frame)
         if kind not in FACT_KINDS:
             return
@@ -249,6 +256,19 @@ class Projector:
         self.connection.unregister("touched")
         self.connection.execute(f"DELETE FROM {kind}_timeline WHERE entity_id IN (SELECT entity_id FROM touched_entities)")
         self.connection.execute(RESOLVE.replace("{kind}", kind))
+
+    # -- ahead --
+
+    def foresee(self, records: Sequence[Record]) -> None:
+        """Take over the logs' measures and grants before their turn: an old base shows nothing that was erased since."""
+        batch = self.prepare(records)
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            measures.take(self.connection, {kind: self._genuine(kind, frame)[0] for kind, frame in batch.frames.items()})
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
 
     # -- again --
 

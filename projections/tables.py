@@ -7,10 +7,10 @@ import duckdb
 
 from projections.questions import load_catalogue
 from projections.reference import load_divisions
-from schemas.contracts import FACT_KINDS, KINDS, FieldType, fields
+from schemas.contracts import FACT_KINDS, KINDS, PERSONAL, FieldType, fields
 
 FOLDER = Path(__file__).resolve().parent
-LAYOUT = 3
+LAYOUT = 4
 """Number of this table layout. A base of another layout is rebuilt from the log, never migrated."""
 PLACE = {
     "topic": "VARCHAR",
@@ -66,6 +66,12 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for kind in FACT_KINDS:
         connection.execute((FOLDER / "kind_views.sql").read_text("utf-8").replace("{kind}", kind))
     connection.execute((FOLDER / "views.sql").read_text("utf-8"))
+    connection.execute(_persons_sql())
+
+
+def _persons_sql() -> str:
+    cells = (f"personal_field('{name}', publisher, entity_id, event_id, personal) AS {name}" for name in fields(PERSONAL))
+    return (FOLDER / "persons.sql").read_text("utf-8").replace("{personal_fields}", ",\n       ".join(cells))
 
 
 def create_questions(connection: duckdb.DuckDBPyConnection) -> None:

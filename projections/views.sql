@@ -33,6 +33,10 @@ WITH arrived AS (
     SELECT 'seal', publisher, entity_id, version, received_at, topic, partition FROM seal_history
     UNION ALL
     SELECT 'member', publisher, entity_id, version, received_at, topic, partition FROM member_history
+    UNION ALL
+    SELECT 'measure', publisher, entity_id, version, received_at, topic, partition FROM measure_history
+    UNION ALL
+    SELECT 'grant', publisher, entity_id, version, received_at, topic, partition FROM grant_history
 ), incomplete AS (
     SELECT kind, entity_id, max(received_at) AS last_received_at
     FROM arrived

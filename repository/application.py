@@ -26,12 +26,18 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 from repository.encoding import Record, decode_own, encode
 from repository.entity import MERGED, RENAMED, RULES, Entity
+from repository.grant import TOPICS as GRANTS
 from repository.identity import entity_id
+from repository.measures import TOPICS as MEASURES
 
 INSERT_EVENTS = 10_000
 MOVES = tuple(f"{kind}.{name}" for kind in RULES for name in (RENAMED, MERGED))
 MOVES_SQL = "topic IN ('" + "', '".join(MOVES) + "')"
 """Events that move a key. SQLite keeps an index of just these, so that a long log need not be read for them."""
+
+CONTROLS = (*MEASURES, *GRANTS)
+CONTROLS_SQL = "topic IN ('" + "', '".join(CONTROLS) + "')"
+"""Measures and grants, which must be known before anything of a log is shown; indexed likewise."""
 
 
 class StoredRow(NamedTuple):
@@ -104,6 +110,9 @@ class Publisher(Application[UUID]):
             with self.recorder.datastore.transaction(commit=True) as cursor:
                 cursor.execute(
                     f"CREATE INDEX IF NOT EXISTS moved_keys ON {self.recorder.events_table_name} (topic) WHERE {MOVES_SQL}"
+                )
+                cursor.execute(
+                    f"CREATE INDEX IF NOT EXISTS controls ON {self.recorder.events_table_name} (topic) WHERE {CONTROLS_SQL}"
                 )
         self._forwarded: dict[UUID, UUID] = {}
         self._renamed: dict[tuple[str, str], UUID] = {}
@@ -190,6 +199,23 @@ class Publisher(Application[UUID]):
         """Number of the newest event of an entity; 0 where there is none."""
         newest = self.recorder.select_events(identity, desc=True, limit=1)
         return newest[0].originator_version if newest else 0
+
+    def controls(self, after: int = 0) -> list[Notification]:
+        """Measures and grants with a position above `after`, in order; found without reading the rest of the log."""
+        recorder = self.recorder
+        newest = recorder.max_notification_id() or 0
+        if not isinstance(recorder, SQLiteApplicationRecorder):
+            found = recorder.select_notifications(after + 1, max(newest - after, 1), stop=newest, topics=CONTROLS)
+            return list(found)
+        with recorder.datastore.transaction(commit=False) as cursor:
+            chosen = f"FROM {recorder.events_table_name} INDEXED BY controls WHERE {CONTROLS_SQL} AND rowid > ?"
+            cursor.execute(
+                f"SELECT rowid AS id, originator_id, originator_version, topic, state {chosen} ORDER BY rowid", (after,)
+            )
+            return [
+                Notification(UUID(row["originator_id"]), row["originator_version"], row["topic"], row["state"], row["id"])
+                for row in cursor.fetchall()
+            ]
 
     def notifications(self, after: int, limit: int) -> Sequence[Notification]:
         """Up to `limit` stored events with a position above `after`, in order of position."""

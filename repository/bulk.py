@@ -4,7 +4,7 @@ An entity of which nothing is known and of which a dump states one fact needs no
 fact's whole interval. A dump that is imported for the first time consists of these.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -18,6 +18,9 @@ from repository.identity import NAMESPACE, entity_id_text, event_id_text
 from repository.rules import Violation
 from repository.state import default_of, empty
 from schemas.contracts import FieldType, state_fields
+
+Encrypt = Callable[[Sequence[str], Sequence[str], Sequence[Any]], Sequence[bytes | None]]
+"""The column `personal` as it is stored: (entity ids, event ids, the column as given) -> one blob per row."""
 
 
 class Refusal(NamedTuple):
@@ -34,8 +37,9 @@ def first_events(
     columns: Mapping[str, Sequence[Any]],
     envelope: Mapping[str, object],
     recorded_at: datetime,
+    encrypt: Encrypt | None = None,
 ) -> tuple[list[StoredRow], list[Refusal]]:
-    """Stored rows for `rows` facts about unknown entities, and the refused ones.
+    """Stored rows for `rows` facts about unknown entities, and the refused ones; `encrypt` makes the column `personal`.
 
     `columns` holds business_key, valid_from, stated_to (days since 1970-01-01), doc_no, authority, published_on, reason,
     flags, and one column per state path; `envelope` what is the same for all: source, operator, batch_id, data_level.
@@ -45,7 +49,7 @@ def first_events(
     kept: Sequence[int] = [row for row in range(rows) if row not in gone] if gone else range(rows)
     if gone:
         columns = {name: [values[row] for row in kept] for name, values in columns.items()}
-    stored = _encode(kind, publisher, columns, len(kept), envelope, recorded_at)
+    stored = _encode(kind, publisher, columns, len(kept), envelope, recorded_at, encrypt)
     too_long = [Refusal(kept[i], _too_long(row)) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
     return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], refused + too_long
 
@@ -122,14 +126,18 @@ def _encode(
     rows: int,
     envelope: Mapping[str, object],
     recorded_at: datetime,
+    encrypt: Encrypt | None,
 ) -> list[StoredRow]:
     prefix = NAMESPACE.bytes + f"{publisher}|{kind}|".encode()
     entities = [entity_id_text(prefix, key) for key in columns["business_key"]]
+    events = [event_id_text(entity, 1) for entity in entities]
+    if encrypt is not None:
+        columns = {**columns, "personal": encrypt(entities, events, columns["personal"])}
     types = _types(kind, columns, rows)
     cells: dict[str, Column] = {name: _constant_or(columns[name]) for name in ENVELOPE_COLUMNS if name in columns}
     cells |= {name: Constant(value) for name, value in envelope.items()}
     cells |= {
-        "event_id": [event_id_text(entity, 1) for entity in entities],
+        "event_id": events,
         "event_type": _constant_or(types),
         "operation": Constant("assert"),
         "publisher": Constant(publisher),

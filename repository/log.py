@@ -94,6 +94,9 @@ class Log(Protocol):
     def unlisted(self) -> list[str]:
         """Topics that look like a publisher's and are of no listed member; nothing of them is read."""
 
+    def controls(self) -> list[Record]:
+        """Every measure and grant of all publishers, from the beginning: known before anything of the log is shown."""
+
 
 class EmbeddedLog:
     """The publishers' own notification logs, read in place: one topic `yrd.<publisher>` with one partition each."""
@@ -132,6 +135,13 @@ class EmbeddedLog:
 
     def unlisted(self) -> list[str]:
         return []
+
+    def controls(self) -> list[Record]:
+        return [
+            Record(topic, 0, n.id, n.id, _hex(n.originator_id), n.topic, n.state, None)
+            for topic, publisher in self.publishers.items()
+            for n in publisher.controls()
+        ]
 
 
 def _hex(identity: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repository.facts import PATH
+from repository.personal import Plain
 from schemas.contracts import FieldType, codes, state_fields
 
 State = dict[str, Any]
@@ -34,7 +35,9 @@ def stated(kind: str, before: Mapping[str, Any], fields: Mapping[str, object]) -
     for path, value in fields.items():
         check_path(kind, path)
         match = PATH.match(path)
-        if match is None:
+        if isinstance(value, Plain):
+            after[path] = (before[path] or Plain()).with_stated(value)
+        elif match is None:
             after[path] = _whole(kind, path, value)
         else:
             after[match["array"]] = _with_cell(kind, after[match["array"]], match["array"], match["item"], match["cell"], value)

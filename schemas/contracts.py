@@ -18,7 +18,7 @@ from fastavro.types import Schema
 
 FACT_KINDS: Final = ("service_object", "supply", "standard")
 """Kinds of facts: they say something of the world, have a timeline and make up the content digest."""
-KINDS: Final = (*FACT_KINDS, "batch", "seal", "member")
+KINDS: Final = (*FACT_KINDS, "batch", "seal", "member", "measure", "grant")
 LOCAL_KINDS: Final = ("access",)
 """Kinds of records that stay where they are stored: never in a publisher's log, nor in the base."""
 PERSONAL: Final = "service_object_personal"

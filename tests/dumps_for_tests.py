@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,6 +16,7 @@ from connectors import hub
 from connectors.command_line import run
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
+from connectors.persons import Persons, persons
 from connectors.profiles import Profile, load
 from repository.encoding import decode
 
@@ -90,6 +91,13 @@ def imported(home: Home, source: Profile, path: Path, publisher: str = "31", as_
     assert counts.rows_read == counts.rows_mapped + counts.rows_rejected + counts.rows_skipped
     assert counts.events == sum(counts.events_by_type.values())
     return done
+
+
+@contextmanager
+def publishing(home: Home, publisher: str = "31") -> Iterator[Persons]:
+    """The store of a publisher, opened to record in it, persons too."""
+    with home.store(publisher) as store, persons(home, store) as opened:
+        yield opened
 
 
 def recorded(home: Home, publisher: str = "31") -> list[dict[str, Any]]:

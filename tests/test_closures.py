@@ -20,6 +20,7 @@ from tests.dumps_for_tests import (
     many,
     profile,
     projected,
+    publishing,
     recorded,
     region,
     told,
@@ -158,9 +159,9 @@ def test_an_older_dump_closes_nothing(tmp_path: Path) -> None:
 def test_what_was_reported_live_is_not_closed_by_absence(tmp_path: Path) -> None:
     home, source = region(tmp_path), complete(tmp_path)
     listed(home, source, tmp_path, "甲")
-    with home.store("31") as store:
+    with publishing(home) as persons:
         line = '{"business_key": "乙", "valid_from": "2026-05-01", "provider_name": "乙"}'
-        assert [a["result"] for a in report_lines(store, "supply", [line], source.source, False)] == ["new"]
+        assert [a["result"] for a in report_lines(persons, "supply", [line], source.source)] == ["new"]
     assert listed(home, source, tmp_path, "甲", JUNE) == []
 
 

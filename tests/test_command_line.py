@@ -313,7 +313,7 @@ def test_an_unknown_format_is_named(yrd: CommandLine, tmp_path: Path) -> None:
     yrd.failure("query", "SELECT 1", "--format", "csv", "--output", tmp_path / "no folder" / "x.csv")
 
 
-def test_persons_need_a_synthetic_home(yrd: CommandLine, tmp_path: Path) -> None:
+def test_persons_need_the_regional_key_where_they_are_real(yrd: CommandLine, tmp_path: Path) -> None:
     text = """
 kind = "service_object"
 source = "register"
@@ -331,7 +331,7 @@ from = "as_of"
     (tmp_path / "persons.toml").write_text(text, "utf-8")
     path = dump(tmp_path, [("31999919491231002X",)], "证件号")
     given = ("import", tmp_path / "persons.toml", path, "--publisher", "31", *MAY)
-    assert "--synthetic" in yrd.failure(*given)
+    assert "needs the regional key" in yrd.failure(*given)
     invented = CommandLine(region(tmp_path / "invented", synthetic=True).folder, yrd.capture)
     done = invented.json(*given)
     assert done["rows_read"] == 1

@@ -22,7 +22,7 @@ READMES = ("README.md", "README.zh-CN.md")
 COMMANDS, QUESTIONS = "docs/commands.md", "docs/questions.md"
 DOCUMENTS = (
     *READMES, "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", COMMANDS, QUESTIONS, "docs/audit.md", "docs/deploy.md",
-    "docs/proof.md", "docs/source-profiles.md",
+    "docs/privacy.md", "docs/proof.md", "docs/source-profiles.md",
     "examples/README.md", "schemas/README.md",
 )  # fmt: skip
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -29,6 +29,7 @@ from tests.dumps_for_tests import (
     many,
     profile,
     projected,
+    publishing,
     region,
 )
 
@@ -48,8 +49,8 @@ def supplies(home: Home) -> int:
 
 
 def reported(home: Home, key: str, **fields: object) -> None:
-    with home.store("31") as store:
-        (answer,) = report_lines(store, "supply", [json.dumps({"business_key": key} | fields)], "live", False)
+    with publishing(home) as persons:
+        (answer,) = report_lines(persons, "supply", [json.dumps({"business_key": key} | fields)], "live")
     assert answer["result"] == "new", answer
 
 
@@ -73,8 +74,8 @@ def test_a_follower_sees_publishers_that_begin_after_it(tmp_path: Path) -> None:
     home = region(tmp_path)
     with following(home):
         assert not home.store_file("34").exists() or supplies(home) == 0
-        with home.store("34") as store:
-            assert [a["result"] for a in report_lines(store, "supply", ['{"business_key": "k"}'], "live", False)] == ["new"]
+        with publishing(home, "34") as persons:
+            assert [a["result"] for a in report_lines(persons, "supply", ['{"business_key": "k"}'], "live")] == ["new"]
         eventually(lambda: supplies(home) == 1)
 
 

@@ -19,7 +19,7 @@ from connectors.kafka.registry import LockedNumbers
 from connectors.reporting import report_lines
 from repository.log import Checkpoint, EmbeddedLog, LogChanged, LogUnavailable, Record, body_hash
 from tests.broker import Broker
-from tests.dumps_for_tests import JUNE, asked, command, following, imported, many, profile, projected
+from tests.dumps_for_tests import JUNE, asked, command, following, imported, many, profile, projected, publishing
 from tests.kafka_region import (
     administrating,
     configured,
@@ -45,8 +45,8 @@ def log_of(home: Home) -> Iterator[KafkaLog]:
 
 
 def reported(home: Home, key: str, publisher: str = "31", **fields: object) -> None:
-    with home.store(publisher) as store:
-        (answer,) = report_lines(store, "supply", [json.dumps({"business_key": key} | fields)], "live", False)
+    with publishing(home, publisher) as persons:
+        (answer,) = report_lines(persons, "supply", [json.dumps({"business_key": key} | fields)], "live")
     assert answer["result"] == "new", answer
 
 

@@ -11,7 +11,7 @@ from connectors.home import Home
 from connectors.proving import prove
 from connectors.reporting import report_lines
 from tests.broker import Broker
-from tests.dumps_for_tests import JUNE, Yrd, asked, following, imported, many, profile, projected
+from tests.dumps_for_tests import JUNE, Yrd, asked, following, imported, many, profile, projected, publishing
 from tests.kafka_region import eventually, kafka_region, on_topic, put, relayed
 from tests.sealed_logs import keyed, keys_file, sealed_now
 
@@ -68,8 +68,8 @@ def test_a_seal_stands_on_its_topic_after_all_that_it_covers(tmp_path: Path, kaf
 def test_a_following_relay_seals_what_is_due(tmp_path: Path, kafka: Broker) -> None:
     home = keyed(kafka_region(tmp_path, kafka, seal_every_s=1), "31")
     with following(home, "relay", "--publisher", "31", "--follow"):
-        with home.store("31") as store:
-            list(report_lines(store, "supply", ['{"business_key": "one"}'], "live", False))
+        with publishing(home, "31") as persons:
+            list(report_lines(persons, "supply", ['{"business_key": "one"}'], "live"))
         eventually(lambda: len(on_topic(kafka, "yrd.31.seal")) == 1)
 
 

@@ -7,20 +7,34 @@ from typing import Any
 
 from connectors.home import Home
 from connectors.reporting import link, report_lines
-from tests.dumps_for_tests import JULY, JUNE, MAY, asked, dump, facts, imported, profile, projected, region, said, told
+from tests.dumps_for_tests import (
+    JULY,
+    JUNE,
+    MAY,
+    asked,
+    dump,
+    facts,
+    imported,
+    profile,
+    projected,
+    publishing,
+    region,
+    said,
+    told,
+)
 
 COLUMNS = "名称,电话,床位,原名"
 FORMER = 'previous_key = ["原名"]'
 
 
 def linked(home: Home, *pairs: tuple[str, str], on: date | None = JUNE) -> list[dict[str, Any]]:
-    with home.store("31") as store:
-        return list(link(store, "supply", pairs, on, "links", "reorganised"))
+    with publishing(home) as persons:
+        return list(link(persons, "supply", pairs, on, "links", "reorganised"))
 
 
 def reported(home: Home, line: str) -> dict[str, Any]:
-    with home.store("31") as store:
-        (answer,) = report_lines(store, "supply", [line], "live", False)
+    with publishing(home) as persons:
+        (answer,) = report_lines(persons, "supply", [line], "live")
     return answer
 
 

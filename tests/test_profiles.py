@@ -90,7 +90,7 @@ def test_unknown_option_of_a_cell_is_refused_where_it_stands() -> None:
         ('"offers[YRD050101].beds" = "床位"', ("is not a field of supply", "capacity")),
         ('"offers[YRD050101].item_code" = "床位"', ("is not a field of supply",)),
         ('publisher = "床位"', ("is not a field of supply",)),
-        ('id_number = "身份证号"', ("personal field", "encryption is not part of this version")),
+        ('id_number = "身份证号"', ("personal field", "put it into the table [personal]")),
         ('category = { constant = "home" }', ("'home' is not a code of category", "nursing_home")),
         ('ownership = { column = "性质", values = { "民营" = "privat" } }', ("'privat' is not a code of ownership",)),
         ('"offers[YRD050101].capacity" = { column = "床位", extract = "[" }', ("is not a regular expression",)),

@@ -248,6 +248,9 @@ class Kept:
     def ends(self) -> dict[Partition, int]:
         return {}
 
+    def controls(self) -> list[Record]:
+        return []
+
     def identities(self) -> dict[str, str]:
         return {}
 

@@ -11,7 +11,7 @@ from tests.controls import OCTOBER, SHANGHAI
 
 EXAMPLES = {
     "on_date": OCTOBER, "of_group": "total", "item": controls.BEDS, "item_pattern": "%", "known_at": None,
-    "as_of": NOON, "entity": "none",
+    "as_of": NOON, "entity": "none", "months": 6,
 }  # fmt: skip
 
 

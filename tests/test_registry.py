@@ -20,7 +20,7 @@ from connectors.reporting import report_lines
 from repository.encoding import decode
 from schemas.contracts import Contract, contract, read
 from tests.broker import Broker
-from tests.dumps_for_tests import asked, following, imported, many, profile, projected
+from tests.dumps_for_tests import asked, following, imported, many, profile, projected, publishing
 from tests.kafka_region import embedded_digest, eventually, kafka_region, on_topic, put, relayed
 from tests.registry import Registry as Server
 
@@ -141,8 +141,8 @@ def test_a_relay_waits_for_the_registry_and_loses_nothing(tmp_path: Path, kafka:
             relayed(home)
         with following(home, "relay", "--publisher", "31", "--follow") as process:
             assert "schema registry at" in process.stderr.readline()
-            with home.store("31") as store:
-                list(report_lines(store, "supply", ['{"business_key": "during"}'], "live", False))
+            with publishing(home, "31") as persons:
+                list(report_lines(persons, "supply", ['{"business_key": "during"}'], "live"))
             registry.start()
             eventually(lambda: len(on_topic(kafka, "yrd.31.supply")) == ROWS + 1)
     finally:

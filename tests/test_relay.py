@@ -25,14 +25,14 @@ from repository.application import Tracked
 from repository.log import LogUnavailable
 from schemas.contracts import contract
 from tests.broker import Broker
-from tests.dumps_for_tests import JUNE, begun, command, following, imported, many, profile, recorded
+from tests.dumps_for_tests import JUNE, begun, command, following, imported, many, profile, publishing, recorded
 from tests.kafka_region import eventually, identity_of, kafka_region, on_topic, relayed, versions_in_order
 from tests.postgres import server
 
 
 def reported(home: Home, key: str, publisher: str = "31", **fields: object) -> None:
-    with home.store(publisher) as store:
-        (answer,) = report_lines(store, "supply", [json.dumps({"business_key": key} | fields)], "live", False)
+    with publishing(home, publisher) as persons:
+        (answer,) = report_lines(persons, "supply", [json.dumps({"business_key": key} | fields)], "live")
     assert answer["result"] == "new", answer
 
 

@@ -26,7 +26,7 @@ from repository.log import EmbeddedLog, Partition
 from repository.state import differences
 from repository.timeline import at
 from tests.bases import empty_base
-from tests.dumps_for_tests import JUNE, MAY, following, imported, many, profile, projected, region
+from tests.dumps_for_tests import JUNE, MAY, following, imported, many, profile, projected, publishing, region
 from tests.histories import NOW, day, embedded, histories, log_of, plain_record
 
 BEDS = "offers[YRD050101].capacity"
@@ -37,10 +37,8 @@ def now() -> str:
 
 
 def told(home: Home, key: str, publisher: str = "31", **fields: object) -> None:
-    with home.store(publisher) as store:
-        list(
-            report_lines(store, "supply", [json.dumps({"business_key": key, "valid_from": "2026-05-01"} | fields)], "live", False)
-        )
+    with publishing(home, publisher) as persons:
+        list(report_lines(persons, "supply", [json.dumps({"business_key": key, "valid_from": "2026-05-01"} | fields)], "live"))
 
 
 @pytest.fixture
@@ -56,13 +54,13 @@ def lived(tmp_path: Path) -> tuple[Home, list[tuple[str, str]]]:
     imported(home, source, many(tmp_path, 7, phone="2"), as_of=JUNE)
     told(home, "院000001", publisher="33", grade="一级")
     shown()
-    with home.store("31") as store:
-        entity = store.entity("supply", "院000003")
-        correct_fact(store, entity, shown_event(entity, None), {BEDS: 333}, "desk 3", "typed wrongly")
+    with publishing(home) as persons:
+        entity = persons.store.entity("supply", "院000003")
+        correct_fact(persons, entity, shown_event(entity, None), {BEDS: 333}, "desk 3", "typed wrongly")
     shown()
-    with home.store("31") as store:
-        entity = store.entity("supply", "院000006")
-        retract_fact(store, entity, shown_event(entity, None), "desk 3", "never there")
+    with publishing(home) as persons:
+        entity = persons.store.entity("supply", "院000006")
+        retract_fact(persons, entity, shown_event(entity, None), "desk 3", "never there")
     shown()
     return home, [(moment, digest) for digest, moment in seen]
 

@@ -14,14 +14,14 @@ from connectors.home import Home
 from connectors.reporting import correct_fact, report_lines, retract_fact, shown_event
 from repository.entity import NotCorrectable
 from repository.state import NotAState
-from tests.dumps_for_tests import BEDS, facts, imported, many, profile, region, said, told
+from tests.dumps_for_tests import BEDS, facts, imported, many, profile, publishing, region, said, told
 from tests.dumps_for_tests import Yrd as CommandLine
 
 
-def reported(home: Home, *lines: dict[str, Any] | str, kind: str = "supply", synthetic: bool = False) -> list[dict[str, Any]]:
+def reported(home: Home, *lines: dict[str, Any] | str, kind: str = "supply") -> list[dict[str, Any]]:
     given = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
-    with home.store("31") as store:
-        return list(report_lines(store, kind, given, "live", synthetic))
+    with publishing(home) as persons:
+        return list(report_lines(persons, kind, given, "live"))
 
 
 def homes(**fields: object) -> dict[str, Any]:
@@ -122,11 +122,11 @@ def test_a_day_that_ends_a_fact_is_its_last(tmp_path: Path) -> None:
     assert said(facts(home)[0], "stated_to published_on doc_no") == (date(2026, 7, 1), date(2026, 4, 30), "文号1")
 
 
-def test_persons_are_refused_outside_synthetic_homes(tmp_path: Path) -> None:
+def test_outside_synthetic_homes_persons_stand_under_a_token_alone(tmp_path: Path) -> None:
     person = {"business_key": f"t1:{'a' * 64}", "subject_type": "person", "subject_token": f"t1:{'a' * 64}"}
-    assert "encryption" in reason(region(tmp_path / "real"), person, "service_object")
+    assert "token of the regional key alone" in reason(region(tmp_path / "real"), person, "service_object")
     home = region(tmp_path / "invented", synthetic=True)
-    (answer,) = reported(home, person, kind="service_object", synthetic=True)
+    (answer,) = reported(home, person, kind="service_object")
     assert answer["result"] == "new"
 
 
@@ -136,14 +136,14 @@ def test_a_person_can_not_be_made_of_a_group_afterwards(tmp_path: Path) -> None:
     reported(home, group, kind="service_object")
     person = {"business_key": "h", "enrolments": [{"item_code": "NBPS041101"}]}
     for line in (group | {"subject_type": "person"}, {"business_key": "g", "subject_token": f"t1:{'a' * 64}"}, person):
-        assert any(word in reason(home, line, "service_object") for word in ("encryption", "subject_token", "group code"))
+        assert any(word in reason(home, line, "service_object") for word in ("the token of", "subject_token", "group code"))
     assert len(facts(home)) == 1
 
 
 def test_personal_fields_are_refused_and_not_repeated(tmp_path: Path) -> None:
     line = {"business_key": "甲", "valid_from": "2026-01-01", "personal": "王某"}
     why = reason(region(tmp_path), line, "service_object")
-    assert why == '"personal" needs encryption, which this version does not have; leave it out.'
+    assert why.startswith('"personal" takes an object of personal fields: id_type, ')
 
 
 def test_identity_numbers_in_a_refused_line_are_masked(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def _history(home: Home) -> None:
 def test_a_correction_reaches_what_inherited_the_error(tmp_path: Path) -> None:
     home = region(tmp_path)
     _history(home)
-    with home.store("31") as store:
-        entity = store.entity("supply", "甲")
-        events = correct_fact(store, entity, shown_event(entity, date(2026, 5, 10)), {BEDS: "12"}, "clerk 7", "typed wrongly")
+    with publishing(home) as persons:
+        entity = persons.store.entity("supply", "甲")
+        events = correct_fact(persons, entity, shown_event(entity, date(2026, 5, 10)), {BEDS: "12"}, "clerk 7", "typed wrongly")
     assert [said(e, "event_type operation valid_from operator reason") for e in events] == [
         ("FactCorrected", "correct", date(2026, 5, 1), "clerk 7", "typed wrongly"),
         ("FactCorrected", "correct", date(2026, 6, 1), "clerk 7", "typed wrongly"),
@@ -205,11 +205,11 @@ def test_a_correction_reaches_what_inherited_the_error(tmp_path: Path) -> None:
 def test_a_correction_to_what_is_known_records_nothing(tmp_path: Path) -> None:
     home = region(tmp_path)
     _history(home)
-    with home.store("31") as store:
-        entity = store.entity("supply", "甲")
-        assert correct_fact(store, entity, shown_event(entity, None), {BEDS: 10}, None, "again") == []
+    with publishing(home) as persons:
+        entity = persons.store.entity("supply", "甲")
+        assert correct_fact(persons, entity, shown_event(entity, None), {BEDS: 10}, None, "again") == []
         with pytest.raises(NotAState):
-            correct_fact(store, entity, shown_event(entity, None), {"colour": "red"}, None, "no")
+            correct_fact(persons, entity, shown_event(entity, None), {"colour": "red"}, None, "no")
         with pytest.raises(NotCorrectable, match="Nothing is known of 甲 on 2020-01-01"):
             shown_event(entity, date(2020, 1, 1))
     assert len(facts(home)) == 2
@@ -218,11 +218,11 @@ def test_a_correction_to_what_is_known_records_nothing(tmp_path: Path) -> None:
 def test_a_retraction_lets_reappear_what_was_known_before(tmp_path: Path) -> None:
     home = region(tmp_path)
     _history(home)
-    with home.store("31") as store:
-        entity = store.entity("supply", "甲")
-        (event,) = retract_fact(store, entity, shown_event(entity, None), None, "never so")
+    with publishing(home) as persons:
+        entity = persons.store.entity("supply", "甲")
+        (event,) = retract_fact(persons, entity, shown_event(entity, None), None, "never so")
         assert said(event, "event_type operation") == ("FactRetracted", "retract")
-        assert [s.statement.state["phone"] for s in store.entity("supply", "甲").timeline] == ["1"]
+        assert [s.statement.state["phone"] for s in persons.store.entity("supply", "甲").timeline] == ["1"]
 
 
 @pytest.fixture

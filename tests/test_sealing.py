@@ -10,6 +10,7 @@ import pytest
 
 from connectors import hub, sealing
 from connectors.home import Home
+from connectors.persons import Persons
 from connectors.proving import check_all
 from connectors.reporting import report_lines
 from repository import signing_keys
@@ -236,7 +237,7 @@ def test_an_import_hands_its_leaves_over_and_the_seal_is_the_one_over_the_bytes(
         sha = hashing(SHA_256)
         leaves = [sha.leaf(state) for state in portion.states]
         assert seal_of_record(decode(made)[1])[0].root == sha.root(leaves[:-1])
-        list(report_lines(store, "supply", ['{"business_key": "live", "phone": "1"}'], "live", False))
+        list(report_lines(Persons(home, store), "supply", ['{"business_key": "live", "phone": "1"}'], "live"))
         # Leaves that are not the end of the log are not believed: neither others nor those of another place.
         for wrong in (bytes(96), b"".join(leaves[-2:]), b"".join(leaves), b"x"):
             again = sealing.seal_now(home, store, key, NOW, JustRecorded(bytearray(wrong)))

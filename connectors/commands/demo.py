@@ -23,6 +23,7 @@ from connectors.commands.options import LogOption
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
 from connectors.keys import tokeniser
+from connectors.persons import persons
 from connectors.printing import out, print_table
 from connectors.profiles import load
 from connectors.reporting import correct_fact, shown_event
@@ -237,10 +238,10 @@ def _enrolled_twice(home: Home) -> None:
 def _correction(home: Home) -> None:
     _question("6. In Huzhou 湖州市 a number was mistyped: what if it is corrected?")
     before = hub.read(home, asked.MOMENT).column(0).to_pylist()[0]
-    with home.store("33") as store:
+    with home.store("33") as store, persons(home, store) as known:
         entity = store.entity("supply", MISTYPED)
         wrong = shown_event(entity, JUNE)
-        correct_fact(store, entity, wrong, {BEDS: 260}, "33 registry desk", "one nought too many was typed")
+        correct_fact(known, entity, wrong, {BEDS: 260}, "33 registry desk", "one nought too many was typed")
     _project(home)
     _answer(home, asked.CORRECTION, [MISTYPED])
     _question("What did the base say of Huzhou before, and what does it say now?")

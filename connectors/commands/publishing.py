@@ -25,6 +25,8 @@ from connectors.commands.options import (
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
 from connectors.keys import tokeniser
+from connectors.person_facts import PREFIX
+from connectors.persons import persons
 from connectors.printing import print_json, print_table, progress_bar, say, talk
 from connectors.profiles import load
 from connectors.reporting import correct_fact, link, report_lines, retract_fact, shown_event
@@ -154,8 +156,8 @@ def report(
     opened = Home(home)
     lines = sys.stdin if file is None or str(file) == "-" else file.open(encoding="utf-8-sig")
     results: Counter[str] = Counter()
-    with lines, opened.store(publisher) as store:
-        for answer in report_lines(store, kind, lines, source, opened.settings.synthetic):
+    with lines, opened.store(publisher) as store, persons(opened, store) as known:
+        for answer in report_lines(known, kind, lines, source, tokeniser(opened)):
             print_json(answer)
             sys.stdout.flush()
             results[answer["result"]] += 1
@@ -190,7 +192,7 @@ def correct(
 
 def _assignment(given: str) -> tuple[str, object]:
     path, sign, value = given.partition("=")
-    if not sign or not (path.isidentifier() or PATH.match(path)):
+    if not sign or not (path.removeprefix(PREFIX).isidentifier() or PATH.match(path)):
         raise typer.BadParameter(f'"{given}" is no assignment; write FIELD=VALUE, such as offers[YRD050101].capacity=358.')
     try:
         return path, json.loads(value)
@@ -218,11 +220,12 @@ def _put_right(
 ) -> None:
     _check_kind(kind)
     named, shown_on = _event(event), day(on)
-    with Home(home).store(publisher) as store:
-        entity: Entity = store.entity(kind, text.normalise(key))
+    opened = Home(home)
+    with opened.store(publisher) as store, persons(opened, store) as known:
+        entity: Entity = known.opened(store.entity(kind, text.normalise(key)))
         if not entity.records:
             raise ValueError(f"Publisher {publisher} has recorded nothing under {key}; check key and kind.")
-        events = work(store, entity, named or shown_event(entity, shown_on))
+        events = work(known, entity, named or shown_event(entity, shown_on))
     if as_json:
         print_json(
             {"events": [{"event_id": e["event_id"], "event_type": e["event_type"], "changed": e["changed"]} for e in events]}
@@ -261,8 +264,9 @@ def link_(
     if not rows or {"old_key", "new_key"} - set(rows[0]):
         raise ValueError(f"{file} needs a header with the columns old_key and new_key, and at least one row.")
     pairs = [(text.normalise(r["old_key"] or ""), text.normalise(r["new_key"] or "")) for r in rows]
-    with Home(home).store(publisher) as store:
-        answers = list(link(store, kind, pairs, day(on), source, reason))
+    opened = Home(home)
+    with opened.store(publisher) as store, persons(opened, store) as known:
+        answers = list(link(known, kind, pairs, day(on), source, reason))
     if as_json:
         print_json(answers)
     else:

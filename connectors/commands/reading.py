@@ -16,6 +16,8 @@ from connectors.commands.options import (
     reading_from,
 )
 from connectors.commands.proof_status import print_proof_status
+from connectors.granted import concealed
+from connectors.granted_reads import read_under_grant
 from connectors.home import Home
 from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
 
@@ -66,11 +68,14 @@ def query(
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output.")] = None,
     purpose: PurposeOption = None,
+    grant: Annotated[str | None, typer.Option("--grant", help="Grant under which personal fields are shown.")] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the base; reads only, beside a running projector too."""
-    print_result(hub.read(Home(home), sql, purpose=purpose), "json" if as_json else form, output)
+    opened = Home(home)
+    found = concealed(hub.read(opened, sql, purpose=purpose)) if grant is None else read_under_grant(opened, sql, grant, purpose)
+    print_result(found, "json" if as_json else form, output)
 
 
 def status(log: LogOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:

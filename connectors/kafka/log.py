@@ -24,6 +24,8 @@ from repository.columns import MARKER
 from repository.log import Checkpoint, LogChanged, LogUnavailable, Partition, Record
 
 POLL_S = 0.05
+CONTROLS = ("measure", "grant")
+"""Kinds that are known whole before the first read."""
 ENDS_AGE_S = 1.0
 """How old the known ends of the partitions may be before silence makes the log ask for them again."""
 REREAD_S = 10
@@ -96,6 +98,21 @@ class KafkaLog:
             # What a transaction leaves at the end of a partition is no record: whoever has read past it is not behind.
             passed = self._reader.positions() if self._reader is not None else {}
             return {p: self._places[p] if p in self._places and passed.get(p, 0) >= end else end for p, end in self._ends.items()}
+
+    def controls(self) -> list[Record]:
+        """Every measure and grant of all publishers, from the beginning of their topics to the end."""
+        with self._lock:
+            self._look()
+            ends = {p: end for p, end in self._offsets(OffsetSpec.LATEST).items() if names.kind_of(p[0]) in CONTROLS and end}
+            client, found = self._connected(), list[Arrived]()
+            self._places = {}
+            client.place(dict.fromkeys(ends, 0))
+            deadline = time.monotonic() + self.settings.kafka_wait_s
+            while any(client.positions().get(p, 0) < end for p, end in ends.items()):
+                if time.monotonic() > deadline:
+                    raise unavailable(self.settings, "the topics of measures and grants do not come to their end")
+                found += client.poll(POLL_S, 10_000)
+            return [self._restoring.restore(each) for each in found]
 
     def identities(self) -> Mapping[str, str]:
         """Topic -> its identity at the brokers; goes on changing as topics appear."""
