@@ -131,6 +131,18 @@ class Base:
         scrub(self.connection)
         forget(self.home, self.connection)
 
+    def await_log(self, log: Log, stop: threading.Event, pulse: Pulse) -> bool:
+        """`foresee`, as soon as the log answers; False where `stop` comes first. Until then nothing may be read."""
+        while not stop.is_set():
+            try:
+                self.foresee(log)
+            except LogUnavailable as error:
+                pulse.hindered(str(error))
+                stop.wait(RETRY_S)
+            else:
+                return True
+        return False
+
     def _forget(self) -> None:
         """After an erasure: overwrite what the file still holds of it, destroy the hub's keys. Later, where readers are in it."""
         if not waits_for_scrubbing(self.connection):

@@ -144,6 +144,8 @@ def follow(home: Home, started: Callable[[], None], stop: threading.Event, tell:
     pulse = Pulse(tell, home.settings.stalled_after_s)
     with home.lock(OWNER, "yrd project --follow", wait_s=1), opened_log(home, new_too=True) as log, opened(home) as base:
         base.pulse = pulse
+        if not base.await_log(log, stop, pulse):
+            return
         measured = metrics.served(home.settings, lambda: metrics.of_projector(pulse))
         with _served(home, base, log), measured, sealing(home, stop):
             started()

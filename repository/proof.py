@@ -77,7 +77,7 @@ def plain_schema(schema: Any) -> Any:
 
 def inclusion_proof(event: bytes, event_id: str, index: int, path: Sequence[bytes], seal: Note) -> str:
     """The proof that stored bytes are leaf `index` of the tree that `seal` signs."""
-    return _text(
+    return proof_text(
         INCLUSION,
         {
             "event": base64_text(event),
@@ -95,10 +95,11 @@ def consistency_proof(first: Note, second: Note, path: Sequence[bytes]) -> str:
     """The proof that the log that `first` seals is the beginning of the one that `second` seals."""
     labels = sorted({signature.label for note in (first, second) for signature in note.signatures})
     content = {"first_seal": str(first), "key_ids": labels, "path": list(map(base64_text, path)), "second_seal": str(second)}
-    return _text(CONSISTENCY, content)
+    return proof_text(CONSISTENCY, content)
 
 
-def _text(form: str, content: Mapping[str, Any]) -> str:
+def proof_text(form: str, content: Mapping[str, Any]) -> str:
+    """A proof of a form as it is written: canonical JSON with its own checksum, which guards against chance and no forger."""
     whole = {**content, "format": form}
     return _canonical({**whole, CHECKSUM: sha256(_canonical(whole).encode()).hexdigest()})
 
@@ -126,7 +127,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     if content.keys() != expected.keys() or any(type(content[name]) is not type_ for name, type_ in expected.items()):
         raise ProofFailed(f"The proof does not hold the fields of {form}: {', '.join(sorted(expected))}.")
     try:
-        again = _text(form, {name: content[name] for name in FIELDS[form]})
+        again = proof_text(form, {name: content[name] for name in FIELDS[form]})
     except (ValueError, RecursionError) as error:
         raise ProofFailed("The proof holds what no proof holds: a number that is none, or half a character.") from error
     if again != text:

@@ -27,15 +27,19 @@ PATIENCE_S = 60
 
 def kafka_region(folder: Path, kafka: Broker, prepared: bool = True, **settings: Any) -> Home:
     """A home of all members that reads from Kafka, its topics new and empty; `settings` replace those of the home."""
-    known: dict[str, int | str] = {
-        "log": "kafka", "kafka_bootstrap": kafka.bootstrap, "kafka_security": "PLAINTEXT", "kafka_replication": 1,
-        "kafka_partitions": 2, "kafka_discovery_s": 1, "kafka_wait_s": 20,
-    }  # fmt: skip
-    home = region(folder, False, **(known | settings))
+    home = region(folder, False, **(settings_for(kafka) | settings))
     without_topics(kafka)
     if prepared:
         topics.prepare(home.settings, home.settings.publishers)
     return home
+
+
+def settings_for(kafka: Broker) -> dict[str, Any]:
+    """Settings of a home that reads from this broker."""
+    return {
+        "log": "kafka", "kafka_bootstrap": kafka.bootstrap, "kafka_security": "PLAINTEXT", "kafka_replication": 1,
+        "kafka_partitions": 2, "kafka_discovery_s": 1, "kafka_wait_s": 20,
+    }  # fmt: skip
 
 
 def without_topics(kafka: Broker) -> None:

@@ -117,6 +117,20 @@ def test_every_import_is_balanced_and_a_replay_gives_the_same_base(shown: Shown)
     assert "the same digest as before" in shown.text
 
 
+def test_an_auditor_proves_the_decision_and_catches_a_forger(shown: Shown) -> None:
+    assert row(shown, "FactCorrected", "33")[-4:] == ["sealed,", "seal", "1", "accepted"]
+    flowing = " ".join(shown.text.split())
+    assert re.search(r"Proved: event [0-9a-f-]{36} is record (\d+) of the \1 of yrd/33\.", flowing)
+    assert re.search(r"altered by a forger: Not proved: the event is not leaf \d+ of the tree that was sealed\.", flowing)
+
+
+def test_a_resident_is_erased_and_the_log_still_proves_what_it_held(shown: Shown) -> None:
+    assert row(shown, "before", "3")[1:] == ["3", "3"] and row(shown, "after", "3")[1:] == ["3", "2"]
+    flowing = " ".join(shown.text.split())
+    assert "the content digest is the same; the log still proves what it held" in flowing
+    assert re.search(r"what it held: Proved: event [0-9a-f-]{36} is record \d+ of the \d+ of yrd/31\.", flowing)
+
+
 def test_what_to_try_next_works(shown: Shown) -> None:
     commands = next_commands(shown.home)
     assert all(command in shown.text for command in commands)

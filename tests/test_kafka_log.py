@@ -19,7 +19,7 @@ from connectors.kafka.registry import LockedNumbers
 from connectors.reporting import report_lines
 from repository.log import Checkpoint, EmbeddedLog, LogChanged, LogUnavailable, Record, body_hash
 from tests.broker import Broker
-from tests.dumps_for_tests import JUNE, asked, command, following, imported, many, profile, projected, publishing
+from tests.dumps_for_tests import JUNE, asked, begun, command, following, imported, many, profile, projected, publishing
 from tests.kafka_region import (
     administrating,
     configured,
@@ -376,6 +376,23 @@ def test_an_outage_is_told_once_and_followed_by_everything(tmp_path: Path, kafka
         assert "Following goes on." in process.stderr.readline()
         assert process.poll() is None
     assert projected(home)["digest"] == embedded_digest(home)
+
+
+def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path, kafka: Broker) -> None:
+    home = filled(tmp_path, kafka, 10, kafka_wait_s=1)
+    kafka.stop()
+    process = begun(home, "project", "--follow")
+    try:
+        assert process.stderr is not None
+        assert "does not answer" in process.stderr.readline()
+        assert not hub.serving(home)
+        kafka.start()
+        assert "end with Ctrl-C" in process.stderr.readline()
+        eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == 40)
+    finally:
+        kafka.start()
+        process.kill()
+        process.communicate()
 
 
 def test_no_broker_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:

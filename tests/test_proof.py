@@ -61,7 +61,7 @@ def altered(text: str, change: Callable[[dict[str, Any]], object]) -> bytes:
     change(content)
     form = content.pop("format")
     content.pop("sha256")
-    return proofs._text(form, content).encode()
+    return proofs.proof_text(form, content).encode()
 
 
 # -- what is proved ------------------------------------------------------------------------------------------------
