@@ -105,7 +105,7 @@ def test_a_person_enrolled_twice_is_found_by_pseudonym(shown: Shown) -> None:
 
 
 def test_a_correction_changes_what_is_known_and_not_what_was(shown: Shown) -> None:
-    assert row(shown, "FactCorrected")[1:4] == ["capacity", "2600", "260"]
+    assert row(shown, "FactCorrected", "capacity")[1:4] == ["capacity", "2600", "260"]
     assert row(shown, "before", "the", "correction")[3:] == ["2,710", "3.77"]
     assert row(shown, "now")[1:] == ["370", "0.51"]
 
