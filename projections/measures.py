@@ -47,6 +47,7 @@ WHEN NOT MATCHED THEN INSERT VALUES
     (publisher, business_key, version, in_force, grantee, purpose, field_groups, expires_at)
 """
 ZERO_BYTES: Final = 4000
+FILLING_ROUNDS: Final = 3
 ERASED: Final = f"SELECT * FROM subject_measures WHERE measure = '{ERASURE}'"
 NOT_USED: Final = f"""
 SELECT publisher, subject_id, min(CASE WHEN measure = '{ERASURE}' THEN erased_to ELSE 0 END) AS above
@@ -194,14 +195,18 @@ def scrub(connection: duckdb.DuckDBPyConnection, force: bool = False) -> bool:
 
 
 def _fill_free_blocks(connection: duckdb.DuckDBPyConnection, checkpoint: str) -> None:
-    free, block_bytes = connection.execute("SELECT free_blocks, block_size FROM pragma_database_size()").fetchall()[0]
+    """Fill every free block with zeros and free them again. Each checkpoint frees a few more: so in rounds that keep theirs."""
     compression = connection.execute("SELECT current_setting('force_compression')").fetchall()[0][0]
     connection.execute("SET force_compression = 'uncompressed'")
+    names = [f"zeros_{number}" for number in range(FILLING_ROUNDS)]
     try:
-        # Two blocks more than are free; from 4,096 bytes on a text would go to a place of its own.
-        rows = (free + 2) * (block_bytes // ZERO_BYTES + 1)
-        connection.execute(f"CREATE OR REPLACE TABLE zeros AS SELECT repeat(chr(0), {ZERO_BYTES}) AS zero FROM range(?)", [rows])
-        connection.execute(checkpoint)
+        for name in names:
+            free, block_bytes = connection.execute("SELECT free_blocks, block_size FROM pragma_database_size()").fetchall()[0]
+            # Two blocks more than are free; from 4,096 bytes on a text would go to a place of its own.
+            rows = (free + 2) * (block_bytes // ZERO_BYTES + 1)
+            connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT repeat(chr(0), {ZERO_BYTES}) FROM range(?)", [rows])
+            connection.execute(checkpoint)
     finally:
-        connection.execute("DROP TABLE IF EXISTS zeros")
+        for name in names:
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
         connection.execute(f"SET force_compression = '{compression}'")

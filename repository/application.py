@@ -107,13 +107,12 @@ class Publisher(Application[UUID]):
         self.code = code
         super().__init__(env)
         if isinstance(self.recorder, SQLiteApplicationRecorder):
-            with self.recorder.datastore.transaction(commit=True) as cursor:
-                cursor.execute(
-                    f"CREATE INDEX IF NOT EXISTS moved_keys ON {self.recorder.events_table_name} (topic) WHERE {MOVES_SQL}"
-                )
-                cursor.execute(
-                    f"CREATE INDEX IF NOT EXISTS controls ON {self.recorder.events_table_name} (topic) WHERE {CONTROLS_SQL}"
-                )
+            for index, chosen in (("moved_keys", MOVES_SQL), ("controls", CONTROLS_SQL)):
+                # One statement a transaction: with a second one a reader would become a writer, which cannot wait for another.
+                with self.recorder.datastore.transaction(commit=True) as cursor:
+                    cursor.execute(
+                        f"CREATE INDEX IF NOT EXISTS {index} ON {self.recorder.events_table_name} (topic) WHERE {chosen}"
+                    )
         self._forwarded: dict[UUID, UUID] = {}
         self._renamed: dict[tuple[str, str], UUID] = {}
         self._keys_until = 0
