@@ -19,7 +19,7 @@ demo-kafka: .venv/ready
 	@$(BIN)/python -W ignore -m tests.broker -- $(BIN)/yrd demo --log kafka --home var/demo-kafka
 
 test: .venv/ready
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	@$(BIN)/ruff check .
