@@ -30,9 +30,9 @@ def served(settings: Settings, collect: Collected) -> Iterator[None]:
     if not settings.metrics_port:
         yield
         return
-    registry = CollectorRegistry()
-    registry.register(_Collects(collect))
-    server, thread = start_http_server(settings.metrics_port, settings.metrics_address, registry)
+    metrics = CollectorRegistry()
+    metrics.register(_Collects(collect))
+    server, thread = start_http_server(settings.metrics_port, settings.metrics_address, metrics)
     try:
         yield
     finally:
