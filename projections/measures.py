@@ -19,7 +19,7 @@ from schemas.contracts import fields
 GRANT: Final = "grant"
 CONTROLS: Final = (KIND, GRANT)
 TABLES: Final = (f"{SERVICE_OBJECT}_history", f"{SERVICE_OBJECT}_timeline")
-REWRITTEN: Final = (*TABLES, "set_aside", "quarantine")
+ALL_TABLES: Final = "SELECT table_name FROM duckdb_tables() WHERE NOT temporary AND NOT internal ORDER BY table_name"
 WITHOUT: Final = f"subject_token = NULL, personal = NULL, business_key = '{WITHHELD}' || h.entity_id::VARCHAR"
 TAKE_MEASURES: Final = """
 MERGE INTO subject_measures AS known
@@ -46,7 +46,6 @@ WHEN MATCHED AND new.version > known.version THEN UPDATE SET
 WHEN NOT MATCHED THEN INSERT VALUES
     (publisher, business_key, version, in_force, grantee, purpose, field_groups, expires_at)
 """
-ZERO_BYTES: Final = 4000
 FILLING_ROUNDS: Final = 3
 ERASED: Final = f"SELECT * FROM subject_measures WHERE measure = '{ERASURE}'"
 NOT_USED: Final = f"""
@@ -173,17 +172,18 @@ def waits_for_scrubbing(connection: duckdb.DuckDBPyConnection) -> bool:
 def scrub(connection: duckdb.DuckDBPyConnection, force: bool = False) -> bool:
     """Overwrite what the file still holds of erased values. False where readers hold it up: try again, or `force` to wait.
 
-    A checkpoint writes changed columns into new blocks and leaves what the old ones held; one that is shared with unchanged
-    columns is not even freed. So the tables are written anew, and the freed blocks filled with zeros, as a table that is dropped
-    again. The write-ahead log is emptied by the checkpoint. Costs about as much as reading the rewritten tables once.
+    A checkpoint writes changed columns into new blocks and leaves what the old ones held; one that is shared with a column that
+    did not change, of whatever table, is not even freed. So all tables are written anew (none has a key or an index that would be
+    lost), and the freed blocks are filled with numbers, as tables that are dropped again. The write-ahead log is emptied by the
+    checkpoint. Costs about as much as reading the base once.
     """
     if not waits_for_scrubbing(connection):
         return True
     checkpoint = "FORCE CHECKPOINT" if force else "CHECKPOINT"
     try:
         connection.execute(checkpoint)
-        for table in REWRITTEN:
-            connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {table}")
+        for (table,) in connection.execute(ALL_TABLES).fetchall():
+            connection.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * FROM "{table}"')
         connection.execute(checkpoint)
         connection.execute(checkpoint)
         _fill_free_blocks(connection, checkpoint)
@@ -195,16 +195,19 @@ def scrub(connection: duckdb.DuckDBPyConnection, force: bool = False) -> bool:
 
 
 def _fill_free_blocks(connection: duckdb.DuckDBPyConnection, checkpoint: str) -> None:
-    """Fill every free block with zeros and free them again. Each checkpoint frees a few more: so in rounds that keep theirs."""
+    """Fill every free block with numbers and free them again. Each checkpoint frees a few more: so in rounds that keep theirs.
+
+    Numbers, because they fill a block to its last byte, where texts leave room between themselves and their offsets.
+    """
     compression = connection.execute("SELECT current_setting('force_compression')").fetchall()[0][0]
     connection.execute("SET force_compression = 'uncompressed'")
-    names = [f"zeros_{number}" for number in range(FILLING_ROUNDS)]
+    names = [f"filling_{number}" for number in range(FILLING_ROUNDS)]
     try:
         for name in names:
             free, block_bytes = connection.execute("SELECT free_blocks, block_size FROM pragma_database_size()").fetchall()[0]
-            # Two blocks more than are free; from 4,096 bytes on a text would go to a place of its own.
-            rows = (free + 2) * (block_bytes // ZERO_BYTES + 1)
-            connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT repeat(chr(0), {ZERO_BYTES}) FROM range(?)", [rows])
+            # Two blocks more than are free, in numbers of eight bytes.
+            rows = (free + 2) * (block_bytes // 8)
+            connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT range AS number FROM range(?)", [rows])
             connection.execute(checkpoint)
     finally:
         for name in names:

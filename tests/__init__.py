@@ -1,0 +1,1 @@
+import projections  # noqa: F401 - before a test loads the database engine

@@ -225,3 +225,15 @@ def test_every_table_of_measures_is_laid_out() -> None:
     assert tables.LAYOUT >= 2
     names = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     assert {"measure_history", "grant_history", "subject_measures", "grants", "set_aside"} <= names
+
+
+def test_no_table_has_what_writing_it_anew_would_lose() -> None:
+    connection = empty_base()
+    assert connection.execute("SELECT table_name, constraint_text FROM duckdb_constraints()").fetchall() == []
+    assert connection.execute("SELECT index_name FROM duckdb_indexes()").fetchall() == []
+    assert (
+        connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE NOT internal AND column_default IS NOT NULL"
+        ).fetchall()
+        == []
+    )
