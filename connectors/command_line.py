@@ -7,7 +7,7 @@ import duckdb
 import typer
 from eventsourcing.domain import EventSourcingError
 
-from connectors.base import BaseDamaged
+from connectors.base_files import BaseDamaged
 from connectors.collecting import collect_rarely
 from connectors.commands import access, administering, audit, broker, demo, privacy, publishing, reading, sealing
 from connectors.home import Busy

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from connectors import access, access_reading, metrics
-from connectors.base import Base, BaseDamaged, Progress, Rebuilt, opened, replace_damaged
+from connectors.base import Base, opened
+from connectors.base_files import BaseDamaged, Progress, Rebuilt, replace_damaged
 from connectors.exports import Positions, Take, exporting
 from connectors.home import Home
 from connectors.logs import opened_log
@@ -167,7 +168,7 @@ def _served(home: Home, base: Base, log: Log) -> Iterator[access.AccessLog]:
 
     def asked(operation: str) -> Callable[[Result], Result]:
         work = OPERATIONS[operation]
-        return lambda arguments: _result(base.ask(lambda: work(base, log, arguments), wait_s))
+        return lambda arguments: _result(base.requests.ask(lambda: work(base, log, arguments), wait_s))
 
     accesses = access.AccessLog(home, base.cursor)
     # Whether somebody serves is answered at once, also while the owner is in the middle of a batch.
@@ -181,9 +182,9 @@ def _served(home: Home, base: Base, log: Log) -> Iterator[access.AccessLog]:
     try:
         yield accesses
         # What was asked in the last moment is answered still.
-        base.answer()
+        base.requests.answer()
     finally:
-        base.refuse()
+        base.requests.refuse()
         server.close()
         accesses.close()
 

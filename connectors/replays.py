@@ -17,7 +17,7 @@ import duckdb
 from eventsourcing.persistence import PersistenceError
 
 from connectors import hub
-from connectors.base import Progress, remove, replay_into
+from connectors.base_files import Progress, remove, replay_into
 from connectors.exports import Positions
 from connectors.home import Home
 from connectors.logs import opened_log

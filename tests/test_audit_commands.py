@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from connectors.base import current
+from connectors.base_files import current
 from connectors.home import Home
 from tests.dumps_for_tests import MAY, Yrd, imported, many, profile, projected, region
 

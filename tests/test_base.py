@@ -14,7 +14,8 @@ import duckdb
 import pytest
 
 from connectors import hub
-from connectors.base import Base, BaseDamaged, Rebuilt, current, opened
+from connectors.base import Base, opened
+from connectors.base_files import BaseDamaged, Rebuilt, current
 from connectors.home import Home
 from repository.application import StoredRow
 from repository.log import EmbeddedLog, LogChanged

@@ -1,16 +1,21 @@
 """Erasure survives what machines do: rebuilds, old backups of every file, crashes between its steps, dumps that come again."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from connectors import hub
-from connectors.base import current, wait_until
+from connectors.base import opened, wait_until
+from connectors.base_files import current
 from connectors.home import Home
 from connectors.keys import tokeniser
+from connectors.logs import opened_log
 from connectors.persons import key_store_file, master_file
+from connectors.pulse import Pulse
 from connectors.subject_rights import own_record, take_measure
+from projections.measures import waits_for_scrubbing
 from repository.identity import leaf_hash
 from repository.measures import MeasureRefused, decide
 from repository.subject_keys import SubjectKeys, load_master
@@ -137,6 +142,25 @@ def test_a_following_projector_takes_an_erasure_in_while_it_answers_readers(tmp_
         assert wait_until(lambda: hub.read(home, sql).to_pylist() == [{"n": 0}], 60)
         assert hub.perform(home, "project")["events"] == 0
     assert found_in(home.folder / "base", token_of(home, ROSE)) == []
+
+
+def test_an_erasure_that_a_reader_held_up_is_overwritten_when_it_has_ended_without_a_further_batch(tmp_path: Path) -> None:
+    home = lived(tmp_path)
+    with opened_log(home) as log, opened(home) as base, base.cursor() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM service_object_history").fetchall()
+        erased(home)
+        assert base.project(log).events == 1 and waits_for_scrubbing(base.connection)
+        reader.execute("COMMIT")
+        stop = threading.Event()
+        # As a following projector: nothing more comes, and it looks again by itself.
+        follower = threading.Thread(target=base.follow, args=(log, stop, Pulse(lambda _sentence: None, 60)))
+        follower.start()
+        done = wait_until(lambda: not waits_for_scrubbing(reader), 60, pause_s=0.5)
+        stop.set()
+        follower.join()
+        assert done
+    assert found_in(home.folder / "base", token_of(home, ROSE)) == [] and found_in(home.folder / "base", token_of(home, REED))
 
 
 def test_an_erasure_takes_the_pseudonym_out_of_rejections(tmp_path: Path) -> None:

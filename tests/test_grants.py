@@ -16,8 +16,10 @@ from connectors.granted_reads import read_under_grant, reader
 from connectors.grants import export_keys, hub_key_file, issue_grant, read_bundle, read_public, revoke_grant
 from connectors.home import Home
 from connectors.keys import tokeniser
+from connectors.logs import opened_log
 from connectors.reads import ReadRefused
 from connectors.subject_rights import take_measure
+from projections.measures import waits_for_scrubbing
 from repository.grant import GrantRefused
 from repository.tokens import KeyExposed, KeyRefused, KeyUnreadable
 from tests.dumps_for_tests import JUNE, following, region
@@ -159,6 +161,26 @@ def test_an_erased_subjects_keys_are_destroyed_at_the_hub(tmp_path: Path) -> Non
     assert _granted_rows(home) == 6
     take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
     assert names(home) == {REED.name, MOSS.name, None} and _granted_rows(home) == 4
+
+
+def test_an_erased_subjects_keys_are_destroyed_at_once_also_while_a_reader_is_in_the_base(tmp_path: Path) -> None:
+    home = granted(tmp_path)
+    take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
+    with opened_log(home) as log, opened(home) as base, base.cursor() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM service_object_history").fetchall()
+        assert base.project(log).events == 1 and waits_for_scrubbing(base.connection) and _granted_rows(home) == 4
+
+
+def test_a_revoked_grants_keys_are_destroyed_by_a_process_that_keeps_the_base_open(tmp_path: Path) -> None:
+    home = granted(tmp_path)
+    with opened_log(home) as log, opened(home) as base:
+        base.foresee(log)
+        revoke_grant(home, "31", "G1", {"reason": "ended"})
+        assert base.project(log).events == 1 and _granted_rows(home) == 6
+        base.forgetting.next_look = 0
+        base.forgetting.work()
+        assert _granted_rows(home) == 0
 
 
 def test_a_restricted_subject_is_neither_shown_nor_exported_and_comes_back(tmp_path: Path) -> None:

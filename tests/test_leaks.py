@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from connectors import hub
-from connectors.base import current
+from connectors.base_files import current
 from connectors.command_line import run
 from connectors.home import Home
 from connectors.keys import tokeniser

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import hub, replays
-from connectors.base import current
+from connectors.base_files import current
 from connectors.home import Home
 from connectors.reads import ReadRefused
 from connectors.reporting import correct_fact, report_lines, retract_fact, shown_event
