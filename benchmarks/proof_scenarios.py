@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.dumps import write_dump, write_profile
 from benchmarks.scenarios import CODE, home_of
-from connectors import proving, sealing
+from connectors import sealing, whole_logs
 from connectors.importing import import_dump
 from connectors.profiles import load
 from repository.merkle import SHA_256, hashing, inclusion_path
@@ -56,7 +56,7 @@ def verifying_all(folder: Path, _size: int) -> Said:
     key = sealing.signer(home, CODE)
     assert key is not None
     started = time.perf_counter()
-    (checked,) = proving.check_all(home, [key.verifier])
+    (checked,) = whole_logs.check_all(home, [key.verifier])
     assert not checked.findings and checked.seals
     return {"wall_s": time.perf_counter() - started, "records": checked.proved_size}
 

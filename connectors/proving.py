@@ -1,11 +1,7 @@
-"""Proofs at the hub: made from its own stored nodes and the log, checked from files alone; and whole logs checked."""
+"""Proofs at the hub: made from its own stored nodes and the log, checked from files alone."""
 
-import tempfile
-from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from connectors import hub
@@ -13,18 +9,12 @@ from connectors.home import Home
 from connectors.judging import hub_tree_folder
 from connectors.logs import opened_log
 from connectors.verdicts import Row, Verdicts
-from repository.application import Publisher
-from repository.encoding import decode
 from repository.log import Checkpoint
-from repository.member import KIND as MEMBER
-from repository.member import OFFICE, members_of
-from repository.merkle import Subtree, consistency_path, inclusion_path
+from repository.merkle import consistency_path, inclusion_path
 from repository.proof import consistency_proof, inclusion_proof
-from repository.seal import KIND, origin, seal_of_text
-from repository.signed_note import Note, NoteRefused, VerifierKey, of_name
-from repository.stored_leaves import stored_portions
+from repository.seal import seal_of_text
+from repository.signed_note import Note
 from repository.tree_files import TreeFiles, opened_tree
-from repository.whole_log import Checked, KeysFor, StoredSeal, WholeLog, check_log, keys_by_name
 from schemas.contracts import KINDS
 
 PLACE = " UNION ALL ".join(
@@ -126,93 +116,3 @@ def prove_growth(home: Home, publisher: str, first: int, second: int) -> str:
         raise NotProvable(f"{first} is more than {second}; name the smaller size first.")
     with _tree(home, notes[1]) as tree:
         return consistency_proof(notes[0], notes[1], consistency_path(first, second, tree.subtree))
-
-
-# -- whole logs ----------------------------------------------------------------------------------------------------
-
-
-def check_all(home: Home, keys: Sequence[VerifierKey]) -> list[Checked]:
-    """Every publisher's log from its bytes to the signatures, with the reader's own copies of the keys.
-
-    With the key of the regional office the other keys may come from the member list, which it signs. The stored nodes are
-    not used: the trees are made anew, in a folder of their own.
-    """
-    with home.stores() as stores:
-        keys_for = keys_by_name(keys)
-        if of_name(keys, origin(OFFICE)):
-            keys_for = _listed_keys(stores, keys, keys_for)
-        return [_check_store(home, store, keys_for) for store in stores]
-
-
-def _listed_keys(stores: Sequence[Publisher], keys: Sequence[VerifierKey], by_name: KeysFor) -> KeysFor:
-    """Keys that are given by name, and for other publishers those that the office lists."""
-    office = of_name(keys, origin(OFFICE))[0]
-    records = [r for store in stores if store.code == OFFICE for r in _member_records(store)]
-    members = members_of(office, records)
-
-    def keys_for(publisher: str, position: int) -> Sequence[VerifierKey]:
-        if of_name(keys, origin(publisher)):
-            return by_name(publisher, position)
-        if publisher not in members.listed:
-            raise NoteRefused(f"{origin(publisher)} is not listed by the regional office, and no public key of it is given.")
-        return [members.listed[publisher].key_for(position)]
-
-    return keys_for
-
-
-def _member_records(store: Publisher) -> Iterator[dict[str, Any]]:
-    for portion in stored_portions(store, 0):
-        for kind, state in zip(portion.kinds, portion.states, strict=True):
-            if kind == MEMBER:
-                yield decode(state)[1]
-
-
-def _check_store(home: Home, store: Publisher, keys_for: KeysFor) -> Checked:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trees-", dir=_spill(home))))
-        trees: dict[str, TreeFiles] = {}
-
-        def subtree_of(algorithm: str) -> Subtree:
-            # A log that was sealed with two algorithms is read once more for the second.
-            if algorithm not in trees:
-                trees[algorithm] = stack.enter_context(opened_tree(folder / algorithm, algorithm, True))
-                _read(store, trees[algorithm])
-            return trees[algorithm].subtree
-
-        first = trees[home.settings.seal_hash] = stack.enter_context(
-            opened_tree(folder / home.settings.seal_hash, home.settings.seal_hash, True)
-        )
-        log = _read(store, first)
-        log.subtree_of = subtree_of
-        return check_log(log, keys_for, _countersigned(home, store.code))
-
-
-def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
-    """The whole log of a store, its leaves appended to an empty tree."""
-    positions, kinds, seals = array("q"), bytearray(), list[StoredSeal]()
-    names: dict[str, int] = {}
-    for portion in stored_portions(store, 0):
-        tree.append(portion.positions, tree.algorithm.leaves(portion.states))
-        positions.extend(portion.positions)
-        kinds += bytes([names.setdefault(kind, min(len(names), 255)) for kind in portion.kinds])
-        if KIND in names:
-            listed = zip(portion.positions, portion.kinds, portion.states, strict=True)
-            seals += [StoredSeal(position, state) for position, kind, state in listed if kind == KIND]
-    return WholeLog(store.code, positions, bytes(kinds), list(names), lambda _: tree.subtree, seals)
-
-
-def _spill(home: Home) -> Path:
-    folder = home.folder / "spill"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _countersigned(home: Home, publisher: str) -> list[tuple[Note, bytes]]:
-    path = home.folder / "base" / "proofs.sqlite"
-    if not path.exists():
-        return []
-    verdicts = Verdicts(path)
-    try:
-        return verdicts.countersigned(publisher)
-    finally:
-        verdicts.close()

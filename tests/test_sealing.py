@@ -11,8 +11,8 @@ import pytest
 from connectors import hub, sealing
 from connectors.home import Home
 from connectors.persons import Persons
-from connectors.proving import check_all
 from connectors.reporting import report_lines
+from connectors.whole_logs import check_all
 from repository import signing_keys
 from repository.application import Publisher
 from repository.encoding import decode

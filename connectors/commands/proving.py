@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connectors import proving
+from connectors import proving, whole_logs
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
 from connectors.home import Home
 from connectors.printing import print_json, say, talk
@@ -150,7 +150,7 @@ def _time(moment: datetime) -> str:
 
 
 def _verify_all(home: Home, keys: list[VerifierKey], as_json: bool) -> None:
-    found = proving.check_all(home, keys)
+    found = whole_logs.check_all(home, keys)
     if as_json:
         print_json([_log_fields(checked) for checked in found])
     else:
