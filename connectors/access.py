@@ -1,8 +1,8 @@
 """The access log: every query, export and audit command, recorded before anything is given and again when it has ended.
 
 access/access.sqlite is an event store like a publisher's (`repository.access` has its records), written by the process
-that answers. Triggers refuse to change or delete a record; what a purge may do is in `access_purge.py`. What cannot be
-recorded is not answered.
+that answers. Triggers refuse to change or delete a record; what a purge may do is in `access_reading.py`, seals are in
+`access_sealing.py`. What cannot be recorded is not answered, and nothing is given over a log that was altered.
 """
 
 import os
@@ -21,19 +21,22 @@ from uuid import uuid4
 import duckdb
 from eventsourcing.persistence import PersistenceError
 
-from connectors.home import Home
+from connectors.home import Busy, Home
 from connectors.reads import ReadRefused
 from connectors.roles import NotPermitted, account_name, require, role_of
+from connectors.sealing import LogAltered, seal_when_due, signer
 from connectors.settings import SettingError
 from projections.audit_tables import entities_of
 from projections.statements import Words, known_columns, masked, named, words_of
 from repository.access import ANSWERED, BROKEN_OFF, KIND, LOG, REFUSED, Asking, Caller, asked, ended
-from repository.application import Publisher, stored_row
+from repository.access_store import AccessStore
+from repository.application import stored_row
+from repository.tokens import KeyRefused
 
 TRIGGERS = Path(__file__).with_name("access.sql")
 LOCK_WAIT_S = 10
-RECORDED = ("query", "access_list", "access_purge", "access_check")
-"""Operations that are recorded besides those whose names begin with `audit_` or `subject_`."""
+RECORDED = ("audit_", "access_", "subject_")
+"""How the names of operations begin that are recorded besides queries."""
 Cursor = Callable[[], duckdb.DuckDBPyConnection]
 
 
@@ -67,7 +70,8 @@ class AccessLog:
     def __init__(self, home: Home, cursor: Cursor | None = None) -> None:
         self.home = home
         self._cursor = cursor
-        self._store: Publisher | None = None
+        self._store: AccessStore | None = None
+        self._altered: str | None = None
         self._words: Words | None = None
         self._parser: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
@@ -97,6 +101,7 @@ class AccessLog:
         try:
             self._admit(caller.account, name)
             self._check_purpose(caller)
+            self._refuse_altered(name)
             access.caller = caller
             yield access
         finally:
@@ -117,6 +122,11 @@ class AccessLog:
     def _check_purpose(self, caller: Caller) -> None:
         if self.home.settings.purpose_required and not (caller.purpose or "").strip():
             raise ReadRefused("This home requires a purpose; state the duty or the number of the case with --purpose.")
+
+    def _refuse_altered(self, name: str) -> None:
+        # Looking into the log goes on: how else would anybody find what is wrong with it.
+        if self._altered is not None and not name.startswith("access_"):
+            raise Unrecorded(f"Nothing is given over an access log that was altered. {self._altered}")
 
     def _caller(self, uid: int, purpose: object) -> Caller:
         account, role = account_name(uid), None
@@ -160,14 +170,21 @@ class AccessLog:
 
     # -- the store --
 
-    def store(self) -> Publisher:
-        """The event store of the log, made where there is none yet. Raises Unrecorded."""
+    def store(self) -> AccessStore:
+        """The event store of the log, made where there is none yet, and sealed where that is due. Raises Unrecorded."""
         with self._opening:
             if self._store is None:
                 try:
                     self._store = open_store(self.home)
-                except (OSError, sqlite3.Error, PersistenceError) as error:
+                    seal_when_due(self.home, self._store, signer(self.home, LOG))
+                except Busy:
+                    # Somebody else is sealing it just now.
+                    pass
+                except LogAltered as error:
+                    self._altered = str(error)
+                except (OSError, sqlite3.Error, PersistenceError, KeyRefused) as error:
                     raise _unrecorded(error) from error
+            assert self._store is not None
             return self._store
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -179,13 +196,17 @@ class AccessLog:
             raise _unrecorded(error) from error
 
 
-def open_store(home: Home) -> Publisher:
+def store_file(home: Home) -> Path:
+    """Where the log's event store lies."""
+    return home.folder / "access" / "access.sqlite"
+
+
+def open_store(home: Home) -> AccessStore:
     """The log's event store, with the triggers that keep it append-only."""
-    folder = home.folder / "access"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = folder / "access.sqlite"
+    file = store_file(home)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(file)}
-    store = Publisher(LOG, environment | {"SQLITE_LOCK_TIMEOUT": str(LOCK_WAIT_S)})
+    store = AccessStore(environment | {"SQLITE_LOCK_TIMEOUT": str(LOCK_WAIT_S)})
     file.chmod(0o600)
     with sqlite3.connect(file, timeout=LOCK_WAIT_S) as connection:
         connection.executescript(TRIGGERS.read_text("utf-8"))
@@ -216,7 +237,7 @@ def peer(link: socket.socket) -> int:
 
 
 def _is_recorded(name: str) -> bool:
-    return name in RECORDED or name.startswith(("audit_", "subject_"))
+    return name == "query" or name.startswith(RECORDED)
 
 
 def _key() -> str:

@@ -11,11 +11,14 @@ from uuid import uuid4
 
 from eventsourcing.persistence import Notification
 
+from connectors import access_sealing
 from connectors.access import LOCK_WAIT_S, AccessLog
 from repository.access import ENDED, KIND, PURGED, Caller, access_of, is_purged, purge_mark, purged
-from repository.application import Publisher, stored_row
+from repository.access_store import AccessStore
+from repository.application import stored_row
 from repository.encoding import NotAnEvent, decode_own
 from repository.identity import entity_id, event_id
+from repository.seal import KIND as SEAL
 
 READ_EVENTS = 10_000
 Result = dict[str, Any]
@@ -37,7 +40,7 @@ def listed(log: AccessLog, given: Mapping[str, Any]) -> Result:
     return {"accesses": found, "further": False}
 
 
-def _newest_first(store: Publisher) -> Iterator[dict[str, Any]]:
+def _newest_first(store: AccessStore) -> Iterator[dict[str, Any]]:
     """Every access whose first record is there, by that record's position, the last one first."""
     ends: dict[str, dict[str, Any]] = {}
     above = (store.recorder.max_notification_id() or 0) + 1
@@ -69,13 +72,14 @@ def _wanted(one: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     )
 
 
-def checked(log: AccessLog, _: Mapping[str, Any]) -> Result:
+def checked(log: AccessLog, given: Mapping[str, Any]) -> Result:
     """Whether the log is whole in itself: positions without gaps, identities as they must be, purges recorded as such.
 
-    That nobody rewrote it as a whole is for its seals to show.
+    That nobody rewrote it as a whole is for its seals to show: with `keys` and notes that were `kept` (texts), `sealed` says
+    how much of it they prove. It is None without keys.
     """
     problems: list[str] = []
-    counts = {"records": 0, "purged": 0, "asked": 0, "ended": 0}
+    counts = {"records": 0, "purged": 0, "asked": 0, "ended": 0, "seals": 0}
     last_mark, allowed, expected = 0, 0, 1
     for notification, record in _records(log.store(), problems):
         counts["records"] += 1
@@ -84,13 +88,17 @@ def checked(log: AccessLog, _: Mapping[str, Any]) -> Result:
         expected = notification.id + 1
         if is_purged(notification.state):
             last_mark, counts["purged"] = notification.id, counts["purged"] + 1
+        elif notification.topic.startswith(f"{SEAL}."):
+            counts["seals"] += 1
         elif record is not None:
             problems += _wrong(notification, record)
             counts["ended" if record["event_type"] == ENDED else "asked"] += record["event_type"] != PURGED
             allowed = max(allowed, record["purged_to"] or 0)
     if last_mark > allowed:
         problems.append(f"Position {last_mark} was purged, and no purge is recorded that reaches beyond {allowed}.")
-    return {**counts, "problems": problems}
+    keys, kept = given.get("keys") or [], given.get("kept") or []
+    sealed = access_sealing.held_against_seals(log, keys, kept) if keys else None
+    return {**counts, "problems": problems, "sealed": sealed}
 
 
 def _wrong(notification: Notification, record: Mapping[str, Any]) -> Iterator[str]:
@@ -121,7 +129,7 @@ def purge(log: AccessLog, given: Mapping[str, Any]) -> Result:
     return {"purged": len(marks), "to": marks[-1][0] if marks else None, "before": before.isoformat()}
 
 
-def _purgeable(store: Publisher, before: datetime) -> Iterator[tuple[int, bytes]]:
+def _purgeable(store: AccessStore, before: datetime) -> Iterator[tuple[int, bytes]]:
     """Position and mark of the records from the log's beginning until the first one that must stay."""
     for notification, record in _records(store):
         if record is not None and record["recorded_at"] >= before:
@@ -146,7 +154,7 @@ def _replace(log: AccessLog, marks: list[tuple[int, bytes]], record: dict[str, A
         connection.close()
 
 
-def _records(store: Publisher, problems: list[str] | None = None) -> Iterator[tuple[Notification, dict[str, Any] | None]]:
+def _records(store: AccessStore, problems: list[str] | None = None) -> Iterator[tuple[Notification, dict[str, Any] | None]]:
     """Every stored record in order, with its content; None for what was purged, or can't be read, which is a problem."""
     position = 0
     while notifications := store.notifications(position, READ_EVENTS):
@@ -164,7 +172,7 @@ def _decoded(notification: Notification, problems: list[str] | None) -> dict[str
             raise ValueError(f"{said}; `yrd access check` lists all that is wrong.") from error
         problems.append(f"Position {notification.id} can't be read: {error}")
         return None
-    if kind != KIND and problems is not None:
+    if kind not in (KIND, SEAL) and problems is not None:
         problems.append(f"Position {notification.id} holds a record of kind {kind}.")
     return record if kind == KIND else None
 
@@ -173,4 +181,5 @@ OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
     "access_list": listed,
     "access_check": checked,
     "access_purge": purge,
+    **access_sealing.OPERATIONS,
 }

@@ -2,15 +2,17 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from connectors.access_sealing import sealable, sealing_status
 from connectors.home import Home
 from connectors.membership import KeyRing
-from connectors.sealing import LogAltered, key_file, seal_all_due
+from connectors.sealing import LogAltered, key_file, seal_all_due, seal_when_due, signer
+from repository.access import LOG
 from repository.tokens import KeyRefused
 
 SEALING_EVERY_S = 1.0
@@ -29,6 +31,7 @@ def proof_status(connection: duckdb.DuckDBPyConnection, home: Home, unlisted: li
         "unlisted_topics": unlisted,
         "refused_member_records": [dict(zip(("member", "number", "reason"), row, strict=True)) for row in refused],
         "clock_skew": _rows(connection, "SELECT * FROM clock_skew"),
+        "access_log": sealing_status(home),
     }
 
 
@@ -41,11 +44,14 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any
 
 @contextmanager
 def sealing(home: Home, stop: threading.Event) -> Iterator[None]:
-    """Seal what is due for the home's publishers that have a key, in a thread of its own, until the caller ends."""
+    """Seal what is due of the home's logs that have a key, the access log among them, in a thread of its own.
+
+    Until the caller ends.
+    """
     ended = threading.Event()
     failures: list[Exception] = []
     thread = threading.Thread(target=_seal_on, args=(home, ended, stop, failures), name="sealing", daemon=True)
-    if any(key_file(home, code).exists() for code in home.settings.publishers):
+    if any(key_file(home, code).exists() for code in (*home.settings.publishers, LOG)):
         thread.start()
     try:
         yield
@@ -58,10 +64,14 @@ def sealing(home: Home, stop: threading.Event) -> Iterator[None]:
 
 
 def _seal_on(home: Home, ended: threading.Event, stop: threading.Event, failures: list[Exception]) -> None:
-    with home.stores(new_too=True) as stores:
+    publishes = any(key_file(home, code).exists() for code in home.settings.publishers)
+    with ExitStack() as stack:
+        stores = stack.enter_context(home.stores(new_too=True)) if publishes else []
+        accesses = stack.enter_context(sealable(home, LOG))
         while not ended.wait(SEALING_EVERY_S):
             try:
                 seal_all_due(home, stores, datetime.now(UTC))
+                seal_when_due(home, accesses, signer(home, LOG))
             except (LogAltered, KeyRefused, ValueError, OSError) as error:
                 # An altered store or an unusable key ends the following: it must be seen, and nothing be sealed over it.
                 failures.append(error)

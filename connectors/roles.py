@@ -18,11 +18,10 @@ NEEDED: Mapping[str, str] = {
     "quarantine_retry": OPERATOR,
     "quarantine_skip": OPERATOR,
     "gap_skip": OPERATOR,
-    "access_list": AUDITOR,
-    "access_purge": AUDITOR,
-    "access_check": AUDITOR,
 }
-"""The role that an operation needs where roles are set up; those that begin with `audit_` need an auditor, others none."""
+"""The role that an operation needs where roles are set up; those in AUDITING need an auditor, others none."""
+AUDITING = ("audit_", "access_")
+"""How the names of operations begin that need an auditor."""
 
 
 class NotPermitted(ValueError):
@@ -47,7 +46,7 @@ def role_of(settings: Settings, account: str) -> str | None:
 
 def require(settings: Settings, operation: str, account: str | None = None) -> None:
     """Raise NotPermitted where roles are set up and the account (default: this process's) lacks the one it takes."""
-    needed = NEEDED.get(operation, AUDITOR if operation.startswith("audit_") else None)
+    needed = NEEDED.get(operation, AUDITOR if operation.startswith(AUDITING) else None)
     if needed is None or not (settings.operators or settings.auditors):
         return
     who = account_name(os.getuid()) if account is None else account

@@ -9,16 +9,18 @@ from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from connectors.home import Busy, Home
 from repository import signing_keys
+from repository.access import LOG as ACCESS_LOG
 from repository.application import Publisher
-from repository.encoding import decode_own
+from repository.encoding import NotAnEvent, decode
 from repository.identity import entity_id
 from repository.judgement import listing
 from repository.merkle import HASH_BYTES, SHA_256
-from repository.seal import KIND, Seal, marks_between, origin, seal_of_record, seal_record
-from repository.signed_note import Signer, signed
+from repository.seal import KIND, NotASeal, Seal, marks_between, origin, seal_of_record, seal_record
+from repository.signed_note import Note, Signer, signed
 from repository.stored_leaves import JustRecorded, stored_portion, stored_portions
 from repository.tree_files import TreeFiles, opened_tree
 
@@ -52,15 +54,35 @@ def signer(home: Home, who: str) -> Signer | None:
     return signing_keys.load(path) if path.exists() else None
 
 
-def tree_folder(home: Home, code: str) -> Path:
-    """Where the stored nodes of a publisher's tree lie."""
-    return home.folder / "trees" / code / home.settings.seal_hash
+def algorithm_of(home: Home, store: Publisher) -> str:
+    """Name of the hash algorithm by which a log is sealed."""
+    return store.hash_algorithm or home.settings.seal_hash
+
+
+def tree_folder(home: Home, store: Publisher) -> Path:
+    """Where the stored nodes of a log's tree lie."""
+    return home.folder / "trees" / store.code / algorithm_of(home, store)
 
 
 def last_seal(store: Publisher) -> Seal | None:
-    """The newest seal in a store."""
-    newest = store.recorder.select_events(entity_id(store.code, KIND, store.code), desc=True, limit=1)
-    return seal_of_record(decode_own(newest[0].state)[1])[0] if newest else None
+    """The newest seal in a store. Raises LogAltered where it is none."""
+    newest = _stored_seals(store, desc=True, limit=1)
+    return newest[0][0] if newest else None
+
+
+def all_seals(store: Publisher) -> list[tuple[Seal, Note]]:
+    """Every seal in a store, in order. Raises LogAltered where one is none."""
+    return _stored_seals(store)
+
+
+def _stored_seals(store: Publisher, **chosen: Any) -> list[tuple[Seal, Note]]:
+    events = store.recorder.select_events(entity_id(store.code, KIND, store.code), **chosen)
+    try:
+        return [seal_of_record(decode(event.state)[1]) for event in events]
+    except (NotAnEvent, NotASeal) as error:
+        raise LogAltered(
+            f"A seal in the store of {store.code} can't be read ({error}); find what was altered with `{_finder(store)}`."
+        ) from error
 
 
 # -- sealing -------------------------------------------------------------------------------------------------------
@@ -74,7 +96,7 @@ def seal_now(home: Home, store: Publisher, key: Signer, now: datetime, recorded:
     """
     with (
         home.lock(f"seal-{store.code}", "sealing"),
-        opened_tree(tree_folder(home, store.code), home.settings.seal_hash, True) as tree,
+        opened_tree(tree_folder(home, store), algorithm_of(home, store), True) as tree,
     ):
         before = last_seal(store)
         _extend(store, tree, before, recorded)
@@ -93,7 +115,7 @@ def _extend(store: Publisher, tree: TreeFiles, before: Seal | None, recorded: Ju
     counts = Counter(tree.counts)
     run = _run_of(store, tree, recorded)
     for portion in stored_portions(store, tree.last_position, run[0] if run else None):
-        tree.append(portion.positions, tree.algorithm.leaves(portion.states))
+        tree.append(portion.positions, store.leaves(tree.algorithm, portion.states))
         counts.update(portion.kinds)
     if run and recorded:
         tree.append(run, recorded.hashes())
@@ -121,14 +143,14 @@ def _run_of(store: Publisher, tree: TreeFiles, recorded: JustRecorded | None) ->
 
 def _stands(store: Publisher, tree: TreeFiles, position: int, leaf: bytes) -> bool:
     positions, _, states = stored_portion(store, position - 1, 1)
-    return list(positions) == [position] and tree.algorithm.leaf(states[0]) == leaf
+    return list(positions) == [position] and store.leaves(tree.algorithm, states) == [leaf]
 
 
 def _recognise(store: Publisher, tree: TreeFiles) -> None:
     if not _stands(store, tree, tree.last_position, tree.leaf(tree.size - 1)):
         raise LogAltered(
             f"The store of {store.code} no longer has the record at position {tree.last_position} that its tree ends with; "
-            f"restore the store, or find the first difference with `yrd audit verify --all`."
+            f"restore the store, or find the first difference with `{_finder(store)}`."
         )
 
 
@@ -137,8 +159,12 @@ def _refuse_rewriting(store: Publisher, tree: TreeFiles, before: Seal) -> None:
     if root != before.root:
         raise LogAltered(
             f"The first {before.size} records of {store.code} have the root {root.hex() or 'of fewer'} and were sealed with "
-            f"{before.root.hex()}; find the first difference with `yrd audit verify --all`."
+            f"{before.root.hex()}; find the first difference with `{_finder(store)}`."
         )
+
+
+def _finder(store: Publisher) -> str:
+    return "yrd access check --key FILE" if store.code == ACCESS_LOG else "yrd audit verify --all --key FILE"
 
 
 def _new_facts(before: Seal, tree: TreeFiles) -> bool:

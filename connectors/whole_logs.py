@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.home import Home
+from connectors.sealing import algorithm_of
 from connectors.verdicts import Verdicts
 from repository.application import Publisher
 from repository.encoding import decode
@@ -57,7 +58,8 @@ def _member_records(store: Publisher) -> Iterator[dict[str, Any]]:
                 yield decode(state)[1]
 
 
-def check_store(home: Home, store: Publisher, keys_for: KeysFor) -> Checked:
+def check_store(home: Home, store: Publisher, keys_for: KeysFor, known: Sequence[tuple[Note, bytes | None]] = ()) -> Checked:
+    """One store's log, held against its seals, those that the hub countersigned, and those `known` from elsewhere."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trees-", dir=_spill(home))))
         trees: dict[str, TreeFiles] = {}
@@ -69,12 +71,11 @@ def check_store(home: Home, store: Publisher, keys_for: KeysFor) -> Checked:
                 _read(store, trees[algorithm])
             return trees[algorithm].subtree
 
-        first = trees[home.settings.seal_hash] = stack.enter_context(
-            opened_tree(folder / home.settings.seal_hash, home.settings.seal_hash, True)
-        )
+        chosen = algorithm_of(home, store)
+        first = trees[chosen] = stack.enter_context(opened_tree(folder / chosen, chosen, True))
         log = _read(store, first)
         log.subtree_of = subtree_of
-        return check_log(log, keys_for, _countersigned(home, store.code))
+        return check_log(log, keys_for, [*_countersigned(home, store.code), *known])
 
 
 def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
@@ -82,7 +83,7 @@ def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
     positions, kinds, seals = array("q"), bytearray(), list[StoredSeal]()
     names: dict[str, int] = {}
     for portion in stored_portions(store, 0):
-        tree.append(portion.positions, tree.algorithm.leaves(portion.states))
+        tree.append(portion.positions, store.leaves(tree.algorithm, portion.states))
         positions.extend(portion.positions)
         kinds += bytes([names.setdefault(kind, min(len(names), 255)) for kind in portion.kinds])
         if KIND in names:

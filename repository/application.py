@@ -29,6 +29,7 @@ from repository.entity import MERGED, RENAMED, RULES, Entity
 from repository.grant import TOPICS as GRANTS
 from repository.identity import entity_id
 from repository.measures import TOPICS as MEASURES
+from repository.merkle import Hashing
 
 INSERT_EVENTS = 10_000
 MOVES = tuple(f"{kind}.{name}" for kind in RULES for name in (RENAMED, MERGED))
@@ -102,6 +103,8 @@ class Publisher(Application[UUID]):
     """The event store of one publisher. `env` names the recorder: a SQLite file, or PostgreSQL, as the library has it."""
 
     name = "publisher"
+    hash_algorithm: str | None = None
+    """The only algorithm by which this log can be sealed; None: whichever the home's settings name."""
 
     def __init__(self, code: str, env: dict[str, str]) -> None:
         self.code = code
@@ -116,6 +119,10 @@ class Publisher(Application[UUID]):
         self._forwarded: dict[UUID, UUID] = {}
         self._renamed: dict[tuple[str, str], UUID] = {}
         self._keys_until = 0
+
+    def leaves(self, algorithm: Hashing, states: Sequence[bytes]) -> list[bytes]:
+        """Leaf hashes (32 bytes each) of stored bytes of this log."""
+        return algorithm.leaves(states)
 
     def construct_mapper(self) -> Mapper[UUID]:
         return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=AvroMapper)

@@ -51,12 +51,13 @@ def encode(kind: str, record: Record) -> bytes:
     return out.getvalue()
 
 
-def decode(data: bytes) -> tuple[str, dict[str, Any]]:
+def decode(data: bytes, kinds: Collection[str] = KINDS) -> tuple[str, dict[str, Any]]:
     """Kind and record of one stored event, read by the schema it was written with into the current one.
 
-    Raises NotAnEvent when the bytes are truncated, oversized, trailing, or legal Avro that no writer of ours produces.
+    `kinds`: those that may stand there. Raises NotAnEvent when the bytes are truncated, oversized, trailing, of another kind,
+    or legal Avro that no writer of ours produces.
     """
-    known = writer_of(data)
+    known = writer_of(data, kinds)
     stream = io.BytesIO(data)
     stream.seek(HEADER_BYTES)
     out = io.BytesIO()

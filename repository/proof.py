@@ -21,7 +21,7 @@ from repository.encoding import NotAnEvent, writer_of
 from repository.merkle import ProofFailed, check_consistency, check_inclusion, hashing
 from repository.seal import NotASeal, Seal, origin, seal_of_text
 from repository.signed_note import COSIGNATURE, Note, NoteRefused, VerifierKey, base64_text, of_name, plain_base64
-from schemas.contracts import UnknownSchema, by_fingerprint
+from schemas.contracts import KINDS, LOCAL_KINDS, UnknownSchema, by_fingerprint
 
 INCLUSION: Final = "yrd proof of inclusion 1"
 CONSISTENCY: Final = "yrd proof of consistency 1"
@@ -30,6 +30,8 @@ FIELDS: Final[Mapping[str, Mapping[str, type]]] = {
     CONSISTENCY: {"first_seal": str, "key_ids": list, "path": list, "second_seal": str},
 }
 LIMIT_BYTES: Final = 8 << 20
+PROVABLE: Final = (*KINDS, *LOCAL_KINDS)
+"""Kinds of records that may be proved: those of publishers' logs, and those of the access log."""
 CHECKSUM: Final = "sha256"
 
 
@@ -85,7 +87,7 @@ def inclusion_proof(event: bytes, event_id: str, index: int, path: Sequence[byte
             "key_ids": [signature.label for signature in seal.signatures],
             "leaf_index": index,
             "path": list(map(base64_text, path)),
-            "schema": plain_schema(writer_of(event).schema),
+            "schema": plain_schema(writer_of(event, PROVABLE).schema),
             "seal": str(seal),
         },
     )
@@ -220,7 +222,7 @@ def _decoded(event: bytes, schema: object) -> tuple[str, Mapping[str, Any] | Non
     if plain_schema(known.schema) != schema:
         raise ProofFailed(f"The proof gives another schema than {known.kind} version {known.version}, which the bytes name.")
     try:
-        return encoding.decode(event)
+        return encoding.decode(event, PROVABLE)
     except NotAnEvent as error:
         raise ProofFailed(f"The bytes are in the log, and are no event: {error}") from None
 

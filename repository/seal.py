@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from repository.access import LOG as ACCESS_LOG
 from repository.encoding import NotAnEvent, Record, encode
 from repository.identity import entity_id, event_id
 from repository.merkle import ALGORITHMS, HASH_BYTES, Hashing, Subtree, hashing
@@ -32,7 +33,7 @@ LARGEST: Final = 2**62
 MOMENT_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 NUMBER = "(?:0|[1-9][0-9]{0,18})"
 TEXT = re.compile(
-    rf"""yrd/(?P<publisher>[0-9]{{2}})
+    rf"""yrd/(?P<publisher>[0-9]{{2}}|{ACCESS_LOG})
 (?P<size>{NUMBER})
 (?P<root>[A-Za-z0-9+/=]{{44}})
 hash (?P<algorithm>[a-z0-9-]{{1,20}})

@@ -22,7 +22,8 @@ from connectors.reads import ReadRefused
 from connectors.reads_client import call
 from connectors.roles import account_name
 from repository.access import ASKED, ENDED, Asking, Caller, asked, ended, is_purged, leaf_of, purge_mark
-from repository.application import Publisher, stored_row
+from repository.access_store import AccessStore
+from repository.application import stored_row
 from repository.encoding import NotAnEvent, decode, decode_own
 from repository.identity import leaf_hash
 from tests.dumps_for_tests import Yrd, begun, following, imported, many, profile, projected, region
@@ -348,7 +349,7 @@ class _reading:  # noqa: N801 - used as a function
 
     def __init__(self, home: Home) -> None:
         self.log = AccessLog(home)
-        self.log._store = Publisher("access", _environment(home))
+        self.log._store = AccessStore(_environment(home))
 
     def __enter__(self) -> AccessLog:
         return self.log

@@ -159,7 +159,7 @@ def test_a_follower_seals_what_is_due_and_judges_it(tmp_path: Path) -> None:
 def test_lost_nodes_are_made_anew_with_the_same_roots(tmp_path: Path) -> None:
     home, source = keyed(region(tmp_path), "31", "hub"), profile(tmp_path)
     imported(home, source, many(tmp_path, 300))
-    for file in sealing.tree_folder(home, "31").iterdir():
+    for file in (home.folder / "trees" / "31" / "sha-256").iterdir():
         file.unlink()
     imported(home, source, many(tmp_path, 300, phone="2"), as_of=JUNE)
     made = sealed_now(home)
@@ -204,7 +204,7 @@ def test_over_a_store_that_was_altered_at_the_seam_nothing_is_signed(tmp_path: P
 def test_over_a_rewritten_store_nothing_is_signed_even_where_the_nodes_were_made_anew(tmp_path: Path) -> None:
     home, source = keyed(region(tmp_path), "31"), profile(tmp_path)
     imported(home, source, many(tmp_path, 5))
-    for file in sealing.tree_folder(home, "31").iterdir():
+    for file in (home.folder / "trees" / "31" / "sha-256").iterdir():
         file.unlink()
     with sqlite3.connect(home.store_file("31")) as store:
         store.execute("UPDATE stored_events SET state = CAST(replace(state, '院000001', '院000009') AS BLOB) WHERE rowid = 2")

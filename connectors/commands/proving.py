@@ -10,6 +10,7 @@ from connectors import proving, whole_logs
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
 from connectors.home import Home
 from connectors.printing import print_json, say, talk
+from repository.access import LOG
 from repository.proof import ProvedEvent, ProvedGrowth, Witnessed, check_proof
 from repository.signed_note import VerifierKey
 from repository.signing_keys import KeyMissing, read_keys
@@ -26,7 +27,7 @@ def prove(
     as_json: JsonOption = False,
 ) -> None:
     """Write the proof that an event is in the log that its publisher sealed and the hub accepted."""
-    _write(output, proving.prove(Home(home), event_id), as_json)
+    write_proof(output, proving.prove(Home(home), event_id), as_json, ", or with docs/verify.py")
 
 
 def consistency(
@@ -38,15 +39,16 @@ def consistency(
     as_json: JsonOption = False,
 ) -> None:
     """Write the proof that what an earlier seal covers is the beginning of what a later one covers."""
-    _write(output, proving.prove_growth(Home(home), publisher, size1, size2), as_json)
+    write_proof(output, proving.prove_growth(Home(home), publisher, size1, size2), as_json)
 
 
-def _write(output: Path, text: str, as_json: bool) -> None:
+def write_proof(output: Path, text: str, as_json: bool, otherwise: str = "") -> None:
+    """Write a proof to its file and say so."""
     output.write_text(text, "utf-8")
     if as_json:
         print_json({"proof": output, "bytes": len(text.encode())})
     else:
-        say(f"Wrote {output}. Check it with `yrd audit verify {output} --key FILE`, or with docs/verify.py.")
+        say(f"Wrote {output}. Check it with `yrd audit verify {output} --key FILE`{otherwise}.")
 
 
 def verify(
@@ -80,7 +82,7 @@ def _say_proved(proved: ProvedEvent | ProvedGrowth, as_json: bool) -> None:
         return
     a, b = proved.first.seal, proved.second.seal
     say(
-        f"Proved: the log of publisher {a.publisher} with {a.size:,} records, sealed at {_time(a.sealed_at)}, is the "
+        f"Proved: {_log(a.publisher)} with {a.size:,} records, sealed at {_time(a.sealed_at)}, is the "
         f"beginning of its log with {b.size:,} records, sealed at {_time(b.sealed_at)}: of those records none was changed, taken "
         f"out or put in."
     )
@@ -91,10 +93,14 @@ def _say_proved(proved: ProvedEvent | ProvedGrowth, as_json: bool) -> None:
 def _event_words(proved: ProvedEvent) -> str:
     seal = proved.witnessed.seal
     return (
-        f"Proved: event {proved.event_id}, {_what(proved)}, is record {proved.index + 1:,} of the {seal.size:,} in the log of "
-        f"publisher {seal.publisher} that seal {seal.number} of {_time(seal.sealed_at)} covers, byte for byte.\n"
+        f"Proved: event {proved.event_id}, {_what(proved)}, is record {proved.index + 1:,} of the {seal.size:,} in "
+        f"{_log(seal.publisher)} that seal {seal.number} of {_time(seal.sealed_at)} covers, byte for byte.\n"
         f"{_signed_words(proved.witnessed)}"
     )
+
+
+def _log(code: str) -> str:
+    return "the access log" if code == LOG else f"the log of publisher {code}"
 
 
 def _what(proved: ProvedEvent) -> str:

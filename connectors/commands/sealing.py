@@ -7,28 +7,32 @@ from typing import Annotated
 import typer
 
 from connectors import hub, sealing
+from connectors.access_sealing import sealable
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
 from connectors.home import Home
 from connectors.member_list import list_member, revoke_key, rotate_key
 from connectors.printing import print_json, print_result, say
 from repository import signing_keys
+from repository.access import LOG
 from repository.member import Statement
 from repository.seal import Seal
 from repository.signed_note import VerifierKey
 
-signer = typer.Typer(no_args_is_help=True, help="Signing keys: a publisher's for its seals, the hub's for countersignatures.")
+signer = typer.Typer(
+    no_args_is_help=True, help="Signing keys: a publisher's and the access log's for seals, the hub's for countersignatures."
+)
 member = typer.Typer(no_args_is_help=True, help="The member list, which the regional office signs.")
-WhoOption = Annotated[str, typer.Option("--publisher", help="Code of the publisher that signs, or hub.")]
+WhoOption = Annotated[str, typer.Option("--publisher", help="Code of the publisher that signs, or hub, or access.")]
 CodeArgument = Annotated[str, typer.Argument(help="Code of the member.")]
 FromOption = Annotated[int, typer.Option("--from", min=0, help="Position in the member's log from which on it holds.")]
 KeyFileArgument = Annotated[Path, typer.Argument(help="File with the member's public key, a verifier key.")]
 
 
 def seal(publisher: PublisherOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """Seal a publisher's log: sign the Merkle root of all that it holds, and record that as an event."""
+    """Seal a log, a publisher's or "access": sign the Merkle root of all that it holds, and record that as an event."""
     opened = Home(home)
-    key = signing_keys.load(sealing.key_file(opened, opened.member(publisher)))
-    with opened.lock(f"publisher-{publisher}", "sealing"), opened.store(publisher) as store:
+    key = signing_keys.load(sealing.key_file(opened, publisher if publisher == LOG else opened.member(publisher)))
+    with opened.lock(f"publisher-{publisher}", "sealing"), sealable(opened, publisher) as store:
         made = sealing.seal_now(opened, store, key, datetime.now(UTC))
     if as_json:
         print_json(None if made is None else _shown(made))
@@ -72,7 +76,7 @@ def signer_show(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: 
 
 
 def _who(home: Home, publisher: str) -> str:
-    return publisher if publisher == sealing.HUB else home.member(publisher)
+    return publisher if publisher in (sealing.HUB, LOG) else home.member(publisher)
 
 
 @member.command("add")
