@@ -236,7 +236,7 @@ def test_an_interrupted_decision_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert imported(home, source, many(tmp_path, 30, phone="2")).counts.facts_changed == 30
 
 
-ROWS, ROUNDS = 20_000, 10
+ROWS, ROUNDS = 8_000, 10
 
 
 def test_an_import_killed_at_any_moment_is_whole_or_absent(tmp_path: Path) -> None:

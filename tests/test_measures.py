@@ -168,7 +168,7 @@ measures = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from([ERA
 facts = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from(["310101", "310104", "310105"]), st.integers(1, 9))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(measures, facts), max_size=9), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_of_arrival_gives_the_same_rows_and_shows_nothing_withheld(steps: list[Any], random: Any, batch: int) -> None:
     log = Log()
@@ -182,11 +182,12 @@ def test_any_order_of_arrival_gives_the_same_rows_and_shows_nothing_withheld(ste
                 log.fact(token, what, date(2026, more, 2))
         except MeasureRefused:
             continue
-    in_order = rows(applied(log.records))
+    plain = applied(log.records)
+    in_order = rows(plain)
     shuffled = random.sample(log.records, len(log.records))
     late = applied(shuffled, batch)
     assert rows(late) == in_order == rows(applied(shuffled, batch, foreseen=True))
-    assert content_digest(late) == content_digest(applied(log.records))
+    assert content_digest(late) == content_digest(plain)
     for token in (PERSON_A, PERSON_B):
         standing = standings(log.measures).get(log.entities[token].id, FREE)
         if standing.erased or standing.restricted:
