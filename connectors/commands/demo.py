@@ -23,6 +23,7 @@ from connectors.commands.options import LogOption
 from connectors.home import Home
 from connectors.importing import Imported, import_dump
 from connectors.keys import tokeniser
+from connectors.operations import Result
 from connectors.persons import persons
 from connectors.printing import out, print_table
 from connectors.profiles import load
@@ -291,7 +292,7 @@ def _import(home: Home, deliveries: tuple[Delivery, ...]) -> list[Imported]:
     ]
 
 
-def _project(home: Home) -> hub.Result:
+def _project(home: Home) -> Result:
     if home.settings.log == "kafka":
         demo_kafka.wait_for_relays(home)
     done = hub.perform(home, "project")

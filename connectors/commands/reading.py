@@ -19,6 +19,7 @@ from connectors.commands.proof_status import print_proof_status
 from connectors.granted import concealed
 from connectors.granted_reads import read_under_grant
 from connectors.home import Home
+from connectors.operations import Result
 from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
 
 quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be applied.")
@@ -98,7 +99,7 @@ def status(log: LogOption = None, home: HomeOption = DEFAULT_HOME, as_json: Json
     say(f"content digest: {found['digest']}")
 
 
-def _print_doubts(found: hub.Result) -> None:
+def _print_doubts(found: Result) -> None:
     """What a status has to say besides figures: a follower that does not move."""
     follower = found["follower"]
     if isinstance(follower, dict) and follower["trouble"]:
