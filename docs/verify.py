@@ -3,6 +3,8 @@
 PROOF is what `yrd audit prove` wrote. KEYS is your own copy of the public keys, one verifier key a line; the proof holds none.
 This program shares no code with the system that it checks. It shows that a proof can be read by anybody from the standards:
 RFC 9162 (Merkle trees), c2sp.org/signed-note and c2sp.org/tlog-cosignature (signatures), Avro 1.12 (the event's header).
+Of the event it reads who it is and nothing else; who reads its fields by the schema in the proof has to compare that schema's
+fingerprint (CRC-64-AVRO of its parsing canonical form) with bytes 3 to 10 of the event, as `yrd audit verify` does.
 
 Exit status: 0 proved, 1 not proved. What is proved is said in words; so is why not.
 """
