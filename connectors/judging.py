@@ -31,6 +31,7 @@ from repository.judgement import (
     WITHHELD,
     Finding,
     Leaves,
+    doubled,
     held_against,
     missing_from,
     rewritten_at,
@@ -317,11 +318,10 @@ class _Publisher:
         position = rows[0][0]
         both = self.connection.execute(
             "SELECT leaf FROM leaves WHERE publisher = $1 AND position = $2 UNION "
-            "SELECT leaf FROM leaf_conflicts WHERE publisher = $1 AND position = $2 ORDER BY leaf",
+            "SELECT leaf FROM leaf_conflicts WHERE publisher = $1 AND position = $2",
             [self.publisher, position],
         ).fetchall()
-        found = " and ".join(f"leaf {bytes(leaf).hex()}" for (leaf,) in both)
-        return Finding(ALTERED, f"Different records were read at position {position}.", position, position, "one leaf", found)
+        return doubled(position, [bytes(leaf) for (leaf,) in both])
 
     # -- what was accepted before --
 
