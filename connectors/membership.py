@@ -112,6 +112,11 @@ def listed(home: Home, log: Log) -> Log:
     return log if office is None else ListedLog(log, office)
 
 
+def read_members(home: Home, log: Log) -> list[str]:
+    """The publishers whose topics are read of a log: those that the office lists in it, else those of the settings."""
+    return sorted(log.members.listed if isinstance(log, ListedLog) else home.settings.publishers)
+
+
 # -- keys ----------------------------------------------------------------------------------------------------------
 
 

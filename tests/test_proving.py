@@ -221,6 +221,7 @@ def test_keys_may_come_from_the_list_that_the_office_signs(tmp_path: Path, capsy
 def test_wrong_usage_is_said(yrd: Yrd) -> None:
     assert yrd("audit", "verify", "--key", "auditor.keys") == 2
     assert yrd("audit", "verify", "p.json", "--all", "--key", "auditor.keys") == 2
+    assert yrd("audit", "verify", "p.json", "--log", "kafka", "--key", "auditor.keys") == 2
 
 
 # -- status and the member commands --------------------------------------------------------------------------------
