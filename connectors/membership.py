@@ -50,9 +50,14 @@ class ListedLog:
 
     def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
         self._look()
-        skipped = {p: _behind(end) for p, end in self.log.ends().items() if owner(p) not in self.members.listed}
-        read = self.log.read({**after, **skipped}, limit, wait_s)
-        return [r for r in read if owner((r.topic, 0)) in self.members.listed]
+        while True:
+            skipped = {p: _behind(end) for p, end in self.log.ends().items() if owner(p) not in self.members.listed}
+            read = self.log.read({**after, **skipped}, limit, wait_s)
+            chosen = [r for r in read if owner((r.topic, 0)) in self.members.listed]
+            if chosen or not read:
+                return chosen
+            # Only topics that are not read had news just then; that says nothing of the others.
+            wait_s = 0
 
     def last_read(self, partition: Partition, checkpoint: Checkpoint) -> Record | None:
         return self.log.last_read(partition, checkpoint)
@@ -78,18 +83,23 @@ class ListedLog:
 
     def _look(self) -> None:
         """Read what the office's log says of members since the last look."""
-        ends = self.log.ends()
-        others = {p: _behind(end) for p, end in ends.items() if p[0] not in OFFICE_TOPICS}
         found = False
-        first = self.first_offset
-        while any(self._office_read.get(p, _behind(first)).next_offset < end for p, end in ends.items() if p not in others):
-            records = [r for r in self.log.read({**others, **self._office_read}, READ_RECORDS) if r.topic in OFFICE_TOPICS]
-            if not records:
+        while (others := self._others_unless_read()) is not None:
+            read = self.log.read({**others, **self._office_read}, READ_RECORDS)
+            records = [r for r in read if r.topic in OFFICE_TOPICS]
+            if not read:
                 break
             self._office_read |= {(r.topic, r.partition): Checkpoint(r.offset + 1, r.position, 0) for r in records}
             found |= self._take([r for r in records if r.event_type.startswith(f"{KIND}.") or r.topic == OFFICE_TOPICS[1]])
         if found:
             self.members = members_of(self.office, self._records)
+
+    def _others_unless_read(self) -> dict[Partition, Checkpoint] | None:
+        """The ends of all topics but the office's, to pass over them; None where the office's are read to their ends."""
+        ends, first = self.log.ends(), _behind(self.first_offset)
+        others = {p: _behind(end) for p, end in ends.items() if p[0] not in OFFICE_TOPICS}
+        unread = any(self._office_read.get(p, first).next_offset < end for p, end in ends.items() if p not in others)
+        return others if unread else None
 
     def _take(self, records: list[Record]) -> bool:
         frame = decode_batch([r.value for r in records]).frames.get(KIND)
@@ -110,6 +120,11 @@ def listed(home: Home, log: Log) -> Log:
     """The log as the hub may read it: with the office's key only listed members' topics of it."""
     office = office_key(home)
     return log if office is None else ListedLog(log, office)
+
+
+def read_members(home: Home, log: Log) -> list[str]:
+    """The publishers whose topics are read of a log: those that the office lists in it, else those of the settings."""
+    return sorted(log.members.listed if isinstance(log, ListedLog) else home.settings.publishers)
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------

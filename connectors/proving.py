@@ -6,8 +6,8 @@ from uuid import UUID
 
 from connectors import hub
 from connectors.home import Home
-from connectors.judging import hub_tree_folder
 from connectors.logs import opened_log
+from connectors.seal_pass import hub_tree_folder
 from connectors.verdicts import Row, Verdicts
 from repository.log import Checkpoint
 from repository.merkle import consistency_path, inclusion_path

@@ -2,16 +2,18 @@
 
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from connectors.home import Home
 from connectors.sealing import algorithm_of
 from connectors.verdicts import Verdicts
+from connectors.whole_topics import whole_topics
 from repository.application import Publisher
-from repository.encoding import decode
+from repository.encoding import NotAnEvent, decode
 from repository.member import KIND as MEMBER
 from repository.member import OFFICE, members_of
 from repository.merkle import Subtree
@@ -21,25 +23,84 @@ from repository.stored_leaves import stored_portions
 from repository.tree_files import TreeFiles, opened_tree
 from repository.whole_log import Checked, KeysFor, StoredSeal, WholeLog, check_log, keys_by_name
 
+Known = tuple[Note, bytes | None]
+"""A seal that is known from elsewhere than the log, with its marks where they were kept."""
 
-def check_all(home: Home, keys: Sequence[VerifierKey]) -> list[Checked]:
+
+def check_all(home: Home, keys: Sequence[VerifierKey], tell: Callable[[str], None] = lambda _sentence: None) -> list[Checked]:
     """Every publisher's log from its bytes to the signatures, with the reader's own copies of the keys.
 
-    With the key of the regional office the other keys may come from the member list, which it signs. The stored nodes are
-    not used: the trees are made anew, in a folder of their own.
+    The logs are those of the setting `log`: the stores of the home, or what the brokers hold. With the key of the regional
+    office the other keys may come from the member list, which it signs. The stored nodes are not used: the trees are made
+    anew, in a folder of their own. `tell` is given what was read and is no log. Raises LogUnavailable and LogChanged.
     """
+    return _check_topics(home, keys, tell) if home.settings.log == "kafka" else _check_stores(home, keys)
+
+
+def _check_stores(home: Home, keys: Sequence[VerifierKey]) -> list[Checked]:
     with home.stores() as stores:
-        keys_for = keys_by_name(keys)
-        if of_name(keys, origin(OFFICE)):
-            keys_for = _listed_keys(stores, keys, keys_for)
-        return [check_store(home, store, keys_for) for store in stores]
+        keys_for = _keys_for(keys, lambda: [r for store in stores if store.code == OFFICE for r in _member_records(store)])
+        found = [check_store(home, store, keys_for) for store in stores]
+        gone = _countersigned_publishers(home) - {store.code for store in stores}
+    return found + [_checked(home, code, home.settings.seal_hash, keys_for, partial(_nothing, code)) for code in sorted(gone)]
 
 
-def _listed_keys(stores: Sequence[Publisher], keys: Sequence[VerifierKey], by_name: KeysFor) -> KeysFor:
-    """Keys that are given by name, and for other publishers those that the office lists."""
-    office = of_name(keys, origin(OFFICE))[0]
-    records = [r for store in stores if store.code == OFFICE for r in _member_records(store)]
-    members = members_of(office, records)
+def _check_topics(home: Home, keys: Sequence[VerifierKey], tell: Callable[[str], None]) -> list[Checked]:
+    with _folder(home, "topics-") as folder, whole_topics(home, folder) as topics:
+        keys_for = _keys_for(keys, lambda: _events(topics.member_records()))
+        found = []
+        for code in topics.publishers():
+            found.append(_checked(home, code, home.settings.seal_hash, keys_for, partial(topics.read, code)))
+            missing = topics.missing(code)
+            if missing is not None:
+                found[-1].findings.insert(0, (None, missing))
+        for sentence in topics.remarks():
+            tell(sentence)
+        return found
+
+
+def check_store(home: Home, store: Publisher, keys_for: KeysFor, known: Sequence[Known] = ()) -> Checked:
+    """The log in one store, held against its seals, those of it that the hub has countersigned, and `known` ones."""
+    return _checked(home, store.code, algorithm_of(home, store), keys_for, partial(_read, store), known)
+
+
+def _checked(
+    home: Home,
+    publisher: str,
+    algorithm: str,
+    keys_for: KeysFor,
+    read: Callable[[TreeFiles], WholeLog],
+    known: Sequence[Known] = (),
+) -> Checked:
+    """A log checked that `read` gives, each time with its leaves appended to an empty tree."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(home, "trees-"))
+        trees: dict[str, TreeFiles] = {}
+
+        def tree_of(algorithm: str) -> TreeFiles:
+            trees[algorithm] = stack.enter_context(opened_tree(folder / algorithm, algorithm, True))
+            return trees[algorithm]
+
+        def subtree_of(algorithm: str) -> Subtree:
+            # A log that was sealed with two algorithms is read once more for the second.
+            if algorithm not in trees:
+                read(tree_of(algorithm))
+            return trees[algorithm].subtree
+
+        log = read(tree_of(algorithm))
+        log.subtree_of = subtree_of
+        return check_log(log, keys_for, [*_countersigned(home, publisher), *known])
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+def _keys_for(keys: Sequence[VerifierKey], records: Callable[[], Iterable[dict[str, Any]]]) -> KeysFor:
+    """Keys that are given by name, and with the office's for other publishers those of the member list in `records`."""
+    by_name, of_office = keys_by_name(keys), of_name(keys, origin(OFFICE))
+    if not of_office:
+        return by_name
+    members = members_of(of_office[0], records())
 
     def keys_for(publisher: str, position: int) -> Sequence[VerifierKey]:
         if of_name(keys, origin(publisher)):
@@ -58,24 +119,16 @@ def _member_records(store: Publisher) -> Iterator[dict[str, Any]]:
                 yield decode(state)[1]
 
 
-def check_store(home: Home, store: Publisher, keys_for: KeysFor, known: Sequence[tuple[Note, bytes | None]] = ()) -> Checked:
-    """One store's log, held against its seals, those that the hub countersigned, and those `known` from elsewhere."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trees-", dir=_spill(home))))
-        trees: dict[str, TreeFiles] = {}
+def _events(values: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Records from a topic, without those that are none: as the hub reads them, which puts those aside."""
+    found = []
+    for value in values:
+        with suppress(NotAnEvent):
+            found.append(decode(value)[1])
+    return found
 
-        def subtree_of(algorithm: str) -> Subtree:
-            # A log that was sealed with two algorithms is read once more for the second.
-            if algorithm not in trees:
-                trees[algorithm] = stack.enter_context(opened_tree(folder / algorithm, algorithm, True))
-                _read(store, trees[algorithm])
-            return trees[algorithm].subtree
 
-        chosen = algorithm_of(home, store)
-        first = trees[chosen] = stack.enter_context(opened_tree(folder / chosen, chosen, True))
-        log = _read(store, first)
-        log.subtree_of = subtree_of
-        return check_log(log, keys_for, [*_countersigned(home, store.code), *known])
+# -- stores --------------------------------------------------------------------------------------------------------
 
 
 def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
@@ -92,18 +145,42 @@ def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
     return WholeLog(store.code, positions, bytes(kinds), list(names), lambda _: tree.subtree, seals)
 
 
-def _spill(home: Home) -> Path:
-    folder = home.folder / "spill"
-    folder.mkdir(exist_ok=True)
-    return folder
+def _nothing(publisher: str, tree: TreeFiles) -> WholeLog:
+    """The log of a store that is gone."""
+    return WholeLog(publisher, array("q"), b"", [], lambda _: tree.subtree)
+
+
+@contextmanager
+def _folder(home: Home, prefix: str) -> Iterator[Path]:
+    """A folder for what is made on the way, gone at the end."""
+    spill = home.folder / "spill"
+    spill.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=spill) as folder:
+        yield Path(folder)
+
+
+def _countersigned_publishers(home: Home) -> set[str]:
+    """Publishers of whose stores the hub has countersigned seals. None at a hub that reads topics: it needs no stores."""
+    if Home(home.folder).settings.log == "kafka":
+        return set()
+    with _verdicts(home) as verdicts:
+        known = verdicts.publishers() if verdicts else []
+        return {code for code in known if verdicts and verdicts.countersigned(code)}
 
 
 def _countersigned(home: Home, publisher: str) -> list[tuple[Note, bytes]]:
+    with _verdicts(home) as verdicts:
+        return verdicts.countersigned(publisher) if verdicts else []
+
+
+@contextmanager
+def _verdicts(home: Home) -> Iterator[Verdicts | None]:
     path = home.folder / "base" / "proofs.sqlite"
     if not path.exists():
-        return []
+        yield None
+        return
     verdicts = Verdicts(path)
     try:
-        return verdicts.countersigned(publisher)
+        yield verdicts
     finally:
         verdicts.close()

@@ -1,6 +1,6 @@
 """Holding a log against a seal: whole, or what is wrong with it and from which position on. Pure functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +109,12 @@ def _hole(leaves: Leaves, before: int, low: int, end: int) -> tuple[int, int] | 
             return before + 1, position - 1
         before = position
     return None
+
+
+def doubled(position: int, leaves: Iterable[bytes]) -> Finding:
+    """Two different records at one position: one of them is not what the publisher recorded, and which can't be told."""
+    found = " and ".join(f"leaf {leaf.hex()}" for leaf in sorted(leaves))
+    return Finding(ALTERED, f"Different records were read at position {position}.", position, position, "one leaf", found)
 
 
 # -- against what was accepted before -------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class WholeLog:
     """All records of a publisher's log in the order in which they were read: positions, kinds, and the tree over them.
 
     `subtree_of` gives the tree over them by hash algorithm. `kinds` holds a number per record, an index into `names`.
+    `doubled` is the first position at which different records stand, of which one is in the tree; a store has none.
     """
 
     publisher: str
@@ -41,6 +42,7 @@ class WholeLog:
     names: Sequence[str]
     subtree_of: Callable[[str], Subtree]
     seals: Sequence[StoredSeal] = ()
+    doubled: Finding | None = None
 
     def until(self, position: int, algorithm: str) -> Leaves:
         """The leaves up to a position."""
@@ -48,6 +50,12 @@ class WholeLog:
         counted = Counter(self.kinds[:size])
         counts = {self.names[code]: number for code, number in counted.items()}
         return Leaves(size, counts, self.positions.__getitem__, self.subtree_of(algorithm))
+
+    def held_against(self, seal: Seal) -> Finding:
+        """What the log comes to up to a seal's last position."""
+        if self.doubled is not None and (self.doubled.first_bad_position or 0) <= seal.last_position:
+            return self.doubled
+        return held_against(seal, self.until(seal.last_position, seal.algorithm))
 
 
 @dataclass
@@ -85,6 +93,8 @@ def check_log(log: WholeLog, keys_for: KeysFor, known: Sequence[tuple[Note, byte
         _check_stored(log, keys_for, checked, number, stored, stated)
     for note, marks in known:
         _check_known(log, keys_for, checked, note, marks, stated)
+    if log.doubled is not None and log.doubled not in [finding for _, finding in checked.findings]:
+        checked.findings.append((None, log.doubled))
     return checked
 
 
@@ -108,7 +118,7 @@ def _check_stored(
         checked.findings.append((number, Finding(REFUSED, f"The seal at position {where} is refused: {error}", where, where)))
         return
     checked.seals += 1
-    finding = _of_order(seal, stated) or held_against(seal, log.until(seal.last_position, seal.algorithm))
+    finding = _of_order(seal, stated) or log.held_against(seal)
     stated[note.text] = seal
     if finding.verdict != ACCEPTED:
         checked.findings.append((seal.number, finding))
@@ -147,7 +157,7 @@ def _check_known(
     except (NotASeal, NoteRefused) as error:
         checked.findings.append((None, Finding(REFUSED, f"A seal known from elsewhere is refused: {error}")))
         return
-    finding = held_against(seal, log.until(seal.last_position, seal.algorithm))
+    finding = log.held_against(seal)
     if finding.verdict == ACCEPTED:
         finding = Finding(
             ALTERED, f"Seal {seal.number}, known from elsewhere, is no longer in the log.", seal.last_position + 1, None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from connectors import sealing
 from connectors.home import Home
-from connectors.judging import Judge, hub_tree_folder
+from connectors.judging import Judge
+from connectors.seal_pass import hub_tree_folder
 from projections.projector import Projector
 from repository.log import Record
 from repository.merkle import SM3

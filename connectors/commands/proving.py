@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from connectors import proving, whole_logs
-from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
+from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, LogOption, PublisherOption, reading_from
 from connectors.home import Home
 from connectors.printing import print_json, say, talk
 from repository.access import LOG
@@ -54,18 +54,21 @@ def write_proof(output: Path, text: str, as_json: bool, otherwise: str = "") -> 
 def verify(
     proof: Annotated[Path | None, typer.Argument(help="A proof; it is checked without database and network.")] = None,
     key: KeyOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Check the whole logs of the home instead.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Check the whole logs that the home reads instead.")] = False,
+    log: LogOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Check a proof, or with --all whole logs from their bytes to the signatures, and say what is proved."""
     if everything == (proof is not None):
-        raise typer.BadParameter("Name a proof to check, or --all to check the whole logs of the home.")
+        raise typer.BadParameter("Name a proof to check, or --all to check the whole logs that the home reads.")
+    if log is not None and not everything:
+        raise typer.BadParameter("--log says where whole logs are read; name it with --all.")
     if key is None:
         raise KeyMissing("Without a public key nothing is proved; name your own copy of it with --key FILE.")
     keys = read_keys(key)
     if proof is None:
-        _verify_all(Home(home), keys, as_json)
+        _verify_all(reading_from(home, log), keys, as_json)
     else:
         _say_proved(check_proof(proof.read_bytes(), keys), as_json)
 
@@ -156,7 +159,7 @@ def _time(moment: datetime) -> str:
 
 
 def _verify_all(home: Home, keys: list[VerifierKey], as_json: bool) -> None:
-    found = whole_logs.check_all(home, keys)
+    found = whole_logs.check_all(home, keys, lambda sentence: talk.print(sentence, markup=False, soft_wrap=True))
     if as_json:
         print_json([_log_fields(checked) for checked in found])
     else:
@@ -164,7 +167,7 @@ def _verify_all(home: Home, keys: list[VerifierKey], as_json: bool) -> None:
             _say_log(checked)
     if not found:
         raise ValueError("There is no log in this home; nothing was checked.")
-    if any(checked.findings or not checked.seals for checked in found if checked.records):
+    if any(checked.findings or (checked.records and not checked.seals) for checked in found):
         raise typer.Exit(1)
 
 
