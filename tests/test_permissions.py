@@ -87,7 +87,8 @@ def test_an_account_that_sees_no_topics_is_told_so(tmp_path: Path, kafka: Broker
 
 
 def test_a_wrong_password_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
-    home = as_account(prepared(tmp_path, kafka), "publisher-31", kafka)
+    # Longer than otherwise: on a busy machine the broker may take seconds to say no, and until then it just does not answer.
+    home = as_account(prepared(tmp_path, kafka), "publisher-31", kafka, kafka_wait_s=8)
     (tmp_path / "password").write_text("another", "utf-8")
     for arguments in (("relay", "--publisher", "31"), ("project",), ("relay", "--publisher", "31", "--follow")):
         failed = command(home, *arguments)
