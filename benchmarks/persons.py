@@ -100,9 +100,8 @@ def encryption(folder: Path, frame: pl.DataFrame) -> dict[str, float]:
             entities = [str(uuid4()) for _ in cells]
             events = [event_id_text(entity, 1) for entity in entities]
             began = time.perf_counter()
-            known.encrypted_cells(entities, events, cells, tuple(columns))
-            for entity, event, cell in zip(entities, events, cells, strict=True):
-                known.stated(event, entity, cell)
+            known.encrypted_cells(entities, events, cells)
+            known.stated(entities, events, cells)
             known.keep_digests()
             recording += time.perf_counter() - began
     return {"sealing": sealing, "keys, ciphertext, digests": recording}

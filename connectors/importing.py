@@ -31,7 +31,7 @@ from connectors.profiles import Profile
 from connectors.rejections import Rejected
 from connectors.staging import ENVELOPE, Staging
 from repository.application import INSERT_EVENTS, Append, Publisher, StoredRow, stored_row
-from repository.bulk import Encrypt, first_events
+from repository.bulk import first_events
 from repository.entity import RULES, Entity, Recording, Superseded, rename, report
 from repository.facts import Authority, Fact
 from repository.identity import leaf_hash
@@ -239,10 +239,10 @@ def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
     profile, records = work.profile, frame["record"].to_list()
     columns = {name: _physical(frame[name]) for name in frame.columns if name not in ("record", "previous_key")}
     envelope = {"source": profile.source, "batch_id": str(work.batch.id), "data_level": profile.data_level}
-    cells: dict[str, tuple[str, bytes]] = {}
-    encrypt = _encrypting(work, cells) if profile.personal else None
+    encrypt = _Encrypting(work.persons) if profile.personal else None
     rows, refused = first_events(profile.kind, work.store.code, frame.height, columns, envelope, work.started, encrypt)
-    work.persons.stated_first(rows if cells else [], cells)
+    if encrypt is not None:
+        encrypt.stated(rows)
     for row, reason in refused:
         work.reject(records[row], None, "", columns["business_key"][row], reason)
     work.counts.facts_rejected += len(refused)
@@ -252,15 +252,25 @@ def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
     work.progress("recording", len(rows))
 
 
-def _encrypting(work: _Import, cells: dict[str, tuple[str, bytes]]) -> Encrypt:
-    """How the personal fields of first events are encrypted; `cells` takes, per entity, the event and what the row stated."""
+class _Encrypting:
+    """How the personal fields of first events are encrypted; it remembers of which event what the dump's row stated."""
 
-    def encrypt(entities: Sequence[str], events: Sequence[str], staged: Sequence[bytes]) -> list[bytes | None]:
-        for entity, event, cell in zip(entities, events, staged, strict=True):
-            cells[entity.replace("-", "")] = event, cell
-        return work.persons.encrypted_cells(entities, events, staged, tuple(work.profile.personal))
+    def __init__(self, subjects: Persons) -> None:
+        self.persons = subjects
+        self._given: tuple[Sequence[str], Sequence[str], Sequence[bytes]] = ((), (), ())
 
-    return encrypt
+    def __call__(self, entities: Sequence[str], events: Sequence[str], staged: Sequence[bytes]) -> list[bytes | None]:
+        self._given = entities, events, staged
+        return self.persons.encrypted_cells(entities, events, staged)
+
+    def stated(self, rows: Sequence[StoredRow]) -> None:
+        """Remember it of the events that became rows; of one that is refused nothing is known."""
+        entities, events, staged = self._given
+        if len(rows) < len(entities):
+            kept = {row.entity for row in rows}
+            chosen = [each for each in zip(*self._given, strict=True) if each[0].replace("-", "") in kept]
+            entities, events, staged = zip(*chosen, strict=True) if chosen else ((), (), ())
+        self.persons.stated(entities, events, staged)
 
 
 def _physical(series: pl.Series) -> list[Any]:
@@ -312,7 +322,7 @@ def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any])
         personal, event = segment.statement.state["personal"], segment.statement.state["event_id"]
         assert personal is None or isinstance(personal, Plain)
         if segment.end > start and segment.start < end and mentioned.agrees_with(personal):
-            work.persons.stated(str(event), str(entity.id), row["personal"])
+            work.persons.stated([str(entity.id)], [str(event)], [row["personal"]])
 
 
 def _entity(work: _Import, key: str) -> Entity:
