@@ -39,10 +39,14 @@ def _group(columns: Mapping[str, pl.Series], rows: int) -> pa.Array:
     if not stated:
         return pa.repeat(pa.scalar(b"", BYTES), rows)
     known = contract(PERSONAL)
-    parts: list[Any] = [pa.scalar(MARKER + known.fingerprint, BYTES)]
+    parts: list[Any] = [MARKER + known.fingerprint]
     for name, type_ in fields(PERSONAL).items():
-        parts.append(_field(type_, columns[name]) if name in columns else pa.scalar(encoder_of(type_)(type_.default), BYTES))
-    records = _joined(parts)
+        if name in columns:
+            parts += [_field(type_, columns[name]), b""]
+        else:
+            # What is the same in every row is joined before the rows are.
+            parts[-1] += encoder_of(type_)(type_.default)
+    records = _joined([pa.scalar(each, BYTES) if isinstance(each, bytes) else each for each in parts])
     padding = _through_table(pc.binary_length(records), lambda length: bytes(-length % PADDED_TO))
     said = stated[0]
     for each in stated[1:]:

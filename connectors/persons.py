@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.cipher_process import CipherProcess, Waiting, worth_it
 from connectors.home import Home
 from connectors.personal_columns import BYTES, packed_columns
 from connectors.set_aside import SetAside
@@ -26,6 +28,7 @@ from repository.application import Publisher
 from repository.encoding import decode_own
 from repository.entity import Entity, Record
 from repository.identity import entity_id
+from repository.key_blocks import SUBJECT_BYTES, cut
 from repository.measures import ERASURE, FREE, KIND, Standing, SubjectWithheld, decide, standings
 from repository.personal import (
     NONCE_BYTES,
@@ -45,7 +48,6 @@ from repository.subject_keys import DIGEST_BYTES, ENTRY_BYTES, SubjectKeys, load
 
 CHINA: Final = timezone(timedelta(hours=8))
 TOKEN: Final = re.compile("t[0-9a-f]{8}:[0-9a-f]{64}")
-ID_BYTES: Final = 16
 REFUSED: Final = (SubjectWithheld, Violation)
 
 
@@ -102,6 +104,7 @@ class Persons:
         self._followed = 0
         self._pending: list[bytes] = []
         self._aside: SetAside | None = None
+        self._ciphers: CipherProcess | None = None
         self._used: tuple[UUID, bytes] | None = None
         """The subject opened last and the id of its key, which its next event needs."""
 
@@ -115,8 +118,9 @@ class Persons:
     def close(self) -> None:
         if self._keys is not None:
             self._keys.close()
-        if self._aside is not None:
-            self._aside.close()
+        for each in (self._aside, self._ciphers):
+            if each is not None:
+                each.close()
 
     # -- what holds for subjects --
 
@@ -264,12 +268,18 @@ class Persons:
             stated |= decode_group(record) if record else {}
         return Plain(stated)
 
-    def encrypted_cells(self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes]) -> list[bytes | None]:
-        """The blobs of the first events of new subjects, from staged cells. Their keys are durable before this returns."""
+    def begin_encrypting(self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes]) -> Waiting:
+        """Begin with the blobs of the first events of new subjects, from staged cells; the function returned gives them.
+
+        Their keys are durable before this returns.
+        """
         subjects, rows = _id_bytes(entities), [self.aside.get(cell[DIGEST_BYTES:]) for cell in cells]
         made = self.keys.for_new(subjects, 1)
-        keys = [made[subject] for subject in subjects]
-        return encrypt_rows(rows, keys, _id_bytes(events), _nonces(len(rows)), self.home.settings.personal_cipher)
+        ids, keys = [made[subject].id for subject in subjects], [made[subject].secret for subject in subjects]
+        batch = (rows, ids, keys, _id_bytes(events), fresh_nonces(len(rows)), self.home.settings.personal_cipher)
+        if self._ciphers is None and worth_it(len(rows)):
+            self._ciphers = CipherProcess()
+        return partial(encrypt_rows, *batch) if self._ciphers is None else self._ciphers.start(*batch)
 
     def stated(self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes]) -> None:
         """Remember that events say what staged rows state; kept by `keep_digests` when they are recorded for certain."""
@@ -304,10 +314,9 @@ def persons(home: Home, store: Publisher) -> Iterator[Persons]:
 
 def _id_bytes(identities: Sequence[str]) -> list[bytes]:
     """The 16 bytes of each of many UUIDs."""
-    whole = bytes.fromhex("".join(identities).replace("-", ""))
-    return [whole[start : start + ID_BYTES] for start in range(0, len(whole), ID_BYTES)]
+    return cut(bytes.fromhex("".join(identities).replace("-", "")), SUBJECT_BYTES)
 
 
-def _nonces(number: int) -> list[bytes]:
-    random = os.urandom(NONCE_BYTES * number)
-    return [random[start : start + NONCE_BYTES] for start in range(0, len(random), NONCE_BYTES)]
+def fresh_nonces(number: int) -> list[bytes]:
+    """Random nonces of 12 bytes, from one call of the system."""
+    return cut(os.urandom(NONCE_BYTES * number), NONCE_BYTES)

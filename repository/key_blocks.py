@@ -12,6 +12,7 @@ One key is destroyed by sealing the block anew with zeros in its place, over the
 """
 
 import secrets
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -48,8 +49,8 @@ class KeyBlock(NamedTuple):
 
     def live(self) -> Iterator[tuple[bytes, SubjectKey]]:
         """Every subject whose key was not destroyed, with it."""
-        cut = zip(_cut(self.subjects, SUBJECT_BYTES), NUMBERS, _cut(self.secrets, KEY_BYTES), strict=False)
-        return ((subject, SubjectKey(self.name + number, key)) for subject, number, key in cut if key != DESTROYED)
+        entries = zip(cut(self.subjects, SUBJECT_BYTES), NUMBERS, cut(self.secrets, KEY_BYTES), strict=False)
+        return ((subject, SubjectKey(self.name + number, key)) for subject, number, key in entries if key != DESTROYED)
 
     def key(self, subject: bytes) -> SubjectKey | None:
         """The key of one subject; None where it was destroyed or is not here."""
@@ -106,7 +107,7 @@ def digest_blocks(entries: Sequence[bytes]) -> list[tuple[bytes, bytes, bytes]]:
 
 def entries_without(entries: bytes, subject: bytes, size: int) -> bytes:
     """A block's entries but those of one subject."""
-    return b"".join(entry for entry in _cut(entries, size) if entry[:SUBJECT_BYTES] != subject)
+    return b"".join(entry for entry in cut(entries, size) if entry[:SUBJECT_BYTES] != subject)
 
 
 def place_of(entries: bytes, subject: bytes, size: int) -> int | None:
@@ -117,5 +118,6 @@ def place_of(entries: bytes, subject: bytes, size: int) -> int | None:
     return None if place < 0 else place // size
 
 
-def _cut(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
+def cut(data: bytes, size: int) -> list[bytes]:
+    """The parts of `size` bytes that stand in `data`, which is a multiple of it."""
+    return [part for (part,) in struct.iter_unpack(f"{size}s", data)]

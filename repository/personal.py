@@ -190,25 +190,30 @@ def unpacked(row: bytes) -> tuple[bytes, ...]:
 
 
 def encrypt_rows(
-    rows: Sequence[bytes], keys: Sequence[SubjectKey], events: Sequence[bytes], nonces: Sequence[bytes], algorithm: str = AES
+    rows: Sequence[bytes],
+    key_ids: Sequence[bytes],
+    keys: Sequence[bytes],
+    events: Sequence[bytes],
+    nonces: Sequence[bytes],
+    algorithm: str = AES,
 ) -> list[bytes | None]:
     """The blobs of many events from their packed groups; None for a row that states none. The path of a first import.
 
-    Of each event its subject's key, the 16 bytes of its id, and 12 random bytes that are used for its blob alone. It goes group
-    by group and not row by row: a loop of one expression is what Python does fastest, and nothing else here costs as much.
+    Of each event its subject's key with its id, the 16 bytes of its own id, and 12 random bytes that are used for its blob alone.
+    It goes group by group and not row by row: a loop of one expression is what Python does fastest, and nothing in an import
+    costs as much.
     """
     columns = list(zip(*map(unpacked, rows), strict=True)) or [()] * len(GROUP_NUMBERS)
     begins = [bytes((FORM, ALGORITHMS[algorithm], mask)) for mask in range(2 << len(GROUP_NUMBERS))]
-    heads = [begins[_mask_of(row)] + key.id for row, key in zip(zip(*columns, strict=True), keys, strict=True)]
+    heads = [begins[mask] + key_id for mask, key_id in zip(map(_mask_of, *columns), key_ids, strict=True)]
     bounds = list(map(bytes.__add__, events, heads))
-    derived = [shake_256(DERIVATION + key.secret).digest(KEYS_BYTES) for key in keys]
+    derived = [shake_256(DERIVATION + key).digest(KEYS_BYTES) for key in keys]
     parts = [_sections(number, column, derived, nonces, bounds, algorithm) for number, column in enumerate(columns, 1)]
     blobs = map(b"".join, zip(heads, nonces, *parts, strict=True))
     return [blob if blob[2] else None for blob in blobs]
 
 
-def _mask_of(records: Sequence[bytes]) -> int:
-    identity, demography, contact, card = records
+def _mask_of(identity: bytes, demography: bytes, contact: bytes, card: bytes) -> int:
     return (2 if identity else 0) | (4 if demography else 0) | (8 if contact else 0) | (16 if card else 0)
 
 
@@ -234,7 +239,7 @@ def _sections(
 def encrypt(values: Mapping[str, Any], key: SubjectKey, event_id: UUID, nonce: bytes, algorithm: str = AES) -> bytes | None:
     """The blob of one event from its personal fields by name; None where they state nothing."""
     rows = packed(encode_groups({name: [value] for name, value in values.items()}, 1), 1)
-    return encrypt_rows(rows, [key], [event_id.bytes], [nonce], algorithm)[0]
+    return encrypt_rows(rows, [key.id], [key.secret], [event_id.bytes], [nonce], algorithm)[0]
 
 
 def head(blob: bytes) -> Head:

@@ -147,13 +147,13 @@ def test_many_rows_at_once_are_encrypted_as_one() -> None:
     }
     rows = packed(encode_groups(columns, 3), 3)
     one = encrypt({"name": "甲", "birth_date": date(2000, 1, 1)}, key, EVENT, nonce)
-    other, none = encrypt_rows(rows[1:], [key, key], [EVENT.bytes] * 2, [nonce, nonce])
-    assert encrypt_rows(rows[:1], [key], [EVENT.bytes], [nonce]) == [one] and none is None and other is not None
+    other, none = encrypt_rows(rows[1:], [key.id] * 2, [key.secret] * 2, [EVENT.bytes] * 2, [nonce] * 2)
+    assert encrypt_rows(rows[:1], [key.id], [key.secret], [EVENT.bytes], [nonce]) == [one] and none is None and other is not None
     assert decrypt(other, group_keys(key.secret), EVENT) == {"phone": "1"}
     assert [[bool(record) for record in unpacked(row)] for row in rows] == [
         [True, True, False, False], [False, False, True, False], [False] * 4
     ]  # fmt: skip
-    assert packed({}, 2) == [rows[2]] * 2 and encrypt_rows([], [], [], []) == []
+    assert packed({}, 2) == [rows[2]] * 2 and encrypt_rows([], [], [], [], []) == []
 
 
 def test_plain_fields_are_not_shown_when_printed() -> None:
