@@ -9,8 +9,7 @@ The steps, in the order in which they run under the publisher's lock:
    complete dump, and the batch record.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -21,17 +20,19 @@ from uuid import UUID
 import polars as pl
 
 from connectors import batches, rejections, sealing
+from connectors.cipher_process import Waiting
 from connectors.closures import Closure, closures
 from connectors.dumps import Dump, open_dump
 from connectors.home import Home
 from connectors.known import known
 from connectors.mapping import Mapped, Tokeniser, mapper
+from connectors.overlapping import ahead, one_behind
 from connectors.persons import Persons, persons
 from connectors.profiles import Profile
 from connectors.rejections import Rejected
 from connectors.staging import ENVELOPE, Staging
 from repository.application import INSERT_EVENTS, Append, Publisher, StoredRow, stored_row
-from repository.bulk import Encrypt, first_events
+from repository.bulk import FirstEvents
 from repository.entity import RULES, Entity, Recording, Superseded, rename, report
 from repository.facts import Authority, Fact
 from repository.identity import leaf_hash
@@ -132,7 +133,7 @@ def import_dump(
 
 
 def _stage(work: _Import, map_chunk: Callable[[Any], Mapped]) -> None:
-    for mapped in _ahead(map(map_chunk, work.dump.chunks())):
+    for mapped in ahead(map(map_chunk, work.dump.chunks())):
         work.staging.add(mapped.facts)
         counts = work.counts
         counts.rows_read += mapped.rows_read
@@ -148,15 +149,6 @@ def _stage(work: _Import, map_chunk: Callable[[Any], Mapped]) -> None:
     if work.staging.torn():
         for chunk in work.dump.chunks():
             work.staging.add_torn(map_chunk(chunk).facts)
-
-
-def _ahead(chunks: Iterator[Mapped]) -> Iterator[Mapped]:
-    """The chunks, each read and mapped in another thread while the one before is compared."""
-    with ThreadPoolExecutor(1, thread_name_prefix="mapping-ahead") as reader:
-        coming = reader.submit(next, chunks, None)
-        while (mapped := coming.result()) is not None:
-            coming = reader.submit(next, chunks, None)
-            yield mapped
 
 
 def _compare(work: _Import) -> None:
@@ -195,8 +187,8 @@ def _record(work: _Import, closing: list[Closure]) -> None:
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
         moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
         moved |= work.persons.decided_keys() if work.profile.kind == SERVICE_OBJECT else {}
-        for frame in work.staging.take_new(moved):
-            _record_new(work, buffer, frame)
+        for new in one_behind(_new(work, frame) for frame in work.staging.take_new(moved)):
+            _record_new(work, buffer, new)
         for successor in work.staging.successors():
             _rename(work, buffer, recording, successor)
         for _, facts in groupby(work.staging.rest(), key=lambda row: row["business_key"]):
@@ -235,16 +227,34 @@ class _Buffer:
         self.rows = []
 
 
-def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A batch of first events: the records they come from, the staged personal fields, and what gives their ciphertext."""
+
+    records: list[int]
+    first: FirstEvents
+    staged: Sequence[bytes] = ()
+    encrypted: Waiting = list
+
+
+def _new(work: _Import, frame: pl.DataFrame) -> _New:
+    """A batch of plainly new facts, whose personal fields begin to be encrypted."""
     profile, records = work.profile, frame["record"].to_list()
     columns = {name: _physical(frame[name]) for name in frame.columns if name not in ("record", "previous_key")}
     envelope = {"source": profile.source, "batch_id": str(work.batch.id), "data_level": profile.data_level}
-    cells: dict[str, tuple[str, bytes]] = {}
-    encrypt = _encrypting(work, cells) if profile.personal else None
-    rows, refused = first_events(profile.kind, work.store.code, frame.height, columns, envelope, work.started, encrypt)
-    work.persons.stated_first(rows if cells else [], cells)
+    first = FirstEvents(profile.kind, work.store.code, frame.height, columns, envelope, work.started)
+    if not profile.personal:
+        return _New(records, first)
+    staged = first.columns["personal"]
+    return _New(records, first, staged, work.persons.begin_encrypting(first.entities, first.events, staged))
+
+
+def _record_new(work: _Import, buffer: _Buffer, new: _New) -> None:
+    rows, refused = new.first.stored(new.encrypted() if work.profile.personal else None)
+    if work.profile.personal:
+        _remember_first(work, new, rows)
     for row, reason in refused:
-        work.reject(records[row], None, "", columns["business_key"][row], reason)
+        work.reject(new.records[row], None, "", new.first.columns["business_key"][row], reason)
     work.counts.facts_rejected += len(refused)
     work.counts.facts_new += len(rows)
     buffer.rows += rows
@@ -252,15 +262,16 @@ def _record_new(work: _Import, buffer: _Buffer, frame: pl.DataFrame) -> None:
     work.progress("recording", len(rows))
 
 
-def _encrypting(work: _Import, cells: dict[str, tuple[str, bytes]]) -> Encrypt:
-    """How the personal fields of first events are encrypted; `cells` takes, per entity, the event and what the row stated."""
-
-    def encrypt(entities: Sequence[str], events: Sequence[str], staged: Sequence[bytes]) -> list[bytes | None]:
-        for entity, event, cell in zip(entities, events, staged, strict=True):
-            cells[entity.replace("-", "")] = event, cell
-        return work.persons.encrypted_cells(entities, events, staged, tuple(work.profile.personal))
-
-    return encrypt
+def _remember_first(work: _Import, new: _New, rows: Sequence[StoredRow]) -> None:
+    """As `_remember`, of the first events that became rows; of one that was refused nothing is known."""
+    entities, events, staged = new.first.entities, new.first.events, new.staged
+    if len(rows) == len(entities):
+        work.persons.stated(entities, events, staged)
+        return
+    stored = {row.entity for row in rows}
+    for entity, event, cell in zip(entities, events, staged, strict=True):
+        if entity.replace("-", "") in stored:
+            work.persons.stated([entity], [event], [cell])
 
 
 def _physical(series: pl.Series) -> list[Any]:
@@ -312,7 +323,7 @@ def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any])
         personal, event = segment.statement.state["personal"], segment.statement.state["event_id"]
         assert personal is None or isinstance(personal, Plain)
         if segment.end > start and segment.start < end and mentioned.agrees_with(personal):
-            work.persons.stated(str(event), str(entity.id), row["personal"])
+            work.persons.stated([str(entity.id)], [str(event)], [row["personal"]])
 
 
 def _entity(work: _Import, key: str) -> Entity:

@@ -7,46 +7,48 @@ recognised, and its fields under a key that lives as long as the import.
 
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import polars as pl
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from connectors.cipher_process import CipherProcess, Waiting, worth_it
 from connectors.home import Home
-from repository.application import Publisher, StoredRow
+from connectors.personal_columns import BYTES, packed_columns
+from connectors.set_aside import SetAside
+from repository.application import Publisher
 from repository.encoding import decode_own
 from repository.entity import Entity, Record
 from repository.identity import entity_id
+from repository.key_blocks import SUBJECT_BYTES, cut
 from repository.measures import ERASURE, FREE, KIND, Standing, SubjectWithheld, decide, standings
 from repository.personal import (
     NONCE_BYTES,
     Plain,
     decode_group,
     decrypt,
-    encode_groups,
     encrypt,
-    encrypt_packed,
+    encrypt_rows,
     group_keys,
     head,
-    packed,
     refuse_in_clear,
     unpacked,
 )
 from repository.rules import Violation
 from repository.service_object import KIND as SERVICE_OBJECT
-from repository.subject_keys import DIGEST_BYTES, SubjectKeys, load_master
+from repository.subject_keys import DIGEST_BYTES, ENTRY_BYTES, SubjectKeys, load_master
 
 CHINA: Final = timezone(timedelta(hours=8))
 TOKEN: Final = re.compile("t[0-9a-f]{8}:[0-9a-f]{64}")
 REFUSED: Final = (SubjectWithheld, Violation)
-Digest = tuple[bytes, bytes, bytes]
 
 
 def master_file(home: Home, code: str) -> Path:
@@ -100,9 +102,11 @@ class Persons:
         self._measures: list[Record] = []
         self._standings: dict[UUID, Standing] = {}
         self._followed = 0
-        self._pending: list[Digest] = []
-        self._passing = AESGCM(secrets.token_bytes(32))
-        """Seals staged rows; nobody has this key when the process has ended."""
+        self._pending: list[bytes] = []
+        self._aside: SetAside | None = None
+        self._ciphers: CipherProcess | None = None
+        self._used: tuple[UUID, bytes] | None = None
+        """The subject opened last and the id of its key, which its next event needs."""
 
     @property
     def keys(self) -> SubjectKeys:
@@ -114,6 +118,9 @@ class Persons:
     def close(self) -> None:
         if self._keys is not None:
             self._keys.close()
+        for each in (self._aside, self._ciphers):
+            if each is not None:
+                each.close()
 
     # -- what holds for subjects --
 
@@ -173,7 +180,8 @@ class Persons:
         blob = record["personal"]
         if not isinstance(blob, bytes):
             return None
-        key = self.keys.by_id(UUID(str(record["entity_id"])), head(blob).key_id)
+        subject, key_id = UUID(str(record["entity_id"])), head(blob).key_id
+        key, self._used = self.keys.by_id(subject, key_id), (subject, key_id)
         return None if key is None else decrypt(blob, group_keys(key.secret), UUID(str(record["event_id"])))
 
     def erase_late(self, entity: Entity) -> None:
@@ -218,7 +226,8 @@ class Persons:
             raise Violation("Personal fields of another event are not taken over as they are; open the entity first.")
         refuse_in_clear(record, plain)
         subject = UUID(str(record["entity_id"]))
-        key = self.keys.ensure(subject, record["version"])
+        used = self._used[1] if self._used is not None and self._used[0] == subject else None
+        key = self.keys.ensure(subject, record["version"], used)
         nonce = os.urandom(NONCE_BYTES)
         blob = encrypt(plain, key, UUID(str(record["event_id"])), nonce, self.home.settings.personal_cipher)
         return {**record, "personal": blob}
@@ -236,50 +245,46 @@ class Persons:
 
     # -- in bulk --
 
+    @property
+    def aside(self) -> SetAside:
+        """Where staged rows lie."""
+        if self._aside is None:
+            self._aside = SetAside(self.home.folder)
+        return self._aside
+
     def sealed(self, columns: Mapping[str, pl.Series], tokens: pl.Series) -> pl.Series:
-        """A staged cell per row: the keyed digest of what the row states, and the same sealed. Null where there is no token."""
-        names = ",".join(columns).encode()
-        rows = packed(encode_groups({name: _listed(column) for name, column in columns.items()}, len(tokens)), len(tokens))
-        nonces = _nonces(len(tokens))
-        digest_of, seal = self.keys.digest, self._passing.encrypt
-        cells = [
-            None if token is None else digest_of(token, names + b"\0" + data) + nonce + seal(nonce, data, names)
-            for token, data, nonce in zip(tokens.to_list(), rows, nonces, strict=True)
-        ]
-        return pl.Series("personal", cells, dtype=pl.Binary)
+        """A staged cell per row: the keyed digest of what it states, and where that lies sealed. Null where there is no token."""
+        rows = packed_columns(columns, len(tokens))
+        parts = (tokens.fill_null("").to_arrow().cast(BYTES), pa.scalar(",".join(columns).encode(), BYTES), rows)
+        stated = pc.binary_join_element_wise(*parts, pa.scalar(b"\0", BYTES))
+        digests, places = self.keys.digests_of(stated.to_pylist()), self.aside.put(rows.to_pylist())
+        cells = pl.Series(list(map(bytes.__add__, digests, places)), dtype=pl.Binary).to_frame("personal")
+        return cells.select(pl.when(tokens.is_not_null()).then("personal")).to_series()
 
     def unsealed(self, cell: bytes, names: Sequence[str]) -> Plain:
         """What a staged row states of the fields `names`; those it leaves empty are None."""
         stated: dict[str, Any] = dict.fromkeys(names)
-        for _, data in unpacked(self._opened_cell(cell, ",".join(names).encode())):
-            stated |= decode_group(data)
+        for record in unpacked(self.aside.get(cell[DIGEST_BYTES:])):
+            stated |= decode_group(record) if record else {}
         return Plain(stated)
 
-    def _opened_cell(self, cell: bytes, names: bytes) -> bytes:
-        start = DIGEST_BYTES + NONCE_BYTES
-        return self._passing.decrypt(cell[DIGEST_BYTES:start], cell[start:], names)
+    def begin_encrypting(self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes]) -> Waiting:
+        """Begin with the blobs of the first events of new subjects, from staged cells; the function returned gives them.
 
-    def encrypted_cells(
-        self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes], names: Sequence[str]
-    ) -> list[bytes | None]:
-        """The blobs of the first events of new subjects, from staged cells. Their keys are durable before this returns."""
-        subjects = [_id_bytes(entity) for entity in entities]
-        keys = self.keys.ensure_many(subjects, 1)
-        bound, algorithm = ",".join(names).encode(), self.home.settings.personal_cipher
-        return [
-            encrypt_packed(self._opened_cell(cell, bound), keys[subject], _id_bytes(event), nonce, algorithm)
-            for subject, event, cell, nonce in zip(subjects, events, cells, _nonces(len(subjects)), strict=True)
-        ]
+        Their keys are durable before this returns.
+        """
+        subjects, rows = _id_bytes(entities), [self.aside.get(cell[DIGEST_BYTES:]) for cell in cells]
+        made = self.keys.for_new(subjects, 1)
+        ids, keys = [made[subject].id for subject in subjects], [made[subject].secret for subject in subjects]
+        batch = (rows, ids, keys, _id_bytes(events), fresh_nonces(len(rows)), self.home.settings.personal_cipher)
+        if self._ciphers is None and worth_it(len(rows)):
+            self._ciphers = CipherProcess()
+        return partial(encrypt_rows, *batch) if self._ciphers is None else self._ciphers.start(*batch)
 
-    def stated(self, event: str, subject: str, cell: bytes) -> None:
-        """Remember that an event says what a staged row states; kept by `keep_digests` when the event is recorded for certain."""
-        self._pending.append((_id_bytes(subject), _id_bytes(event), cell[:DIGEST_BYTES]))
-
-    def stated_first(self, rows: Sequence[StoredRow], cells: Mapping[str, tuple[str, bytes]]) -> None:
-        """As `stated`, for the stored first events; `cells` maps an entity's 32 digits to its event and staged cell."""
-        for row in rows:
-            event, cell = cells[row.entity]
-            self.stated(event, row.entity, cell)
+    def stated(self, entities: Sequence[str], events: Sequence[str], cells: Sequence[bytes]) -> None:
+        """Remember that events say what staged rows state; kept by `keep_digests` when they are recorded for certain."""
+        said = (cell[:DIGEST_BYTES] for cell in cells)
+        self._pending += map(b"".join, zip(_id_bytes(entities), _id_bytes(events), said, strict=True))
 
     def keep_digests(self) -> None:
         """Keep what `stated` remembered. Lost when the process ends before: then the rows are decided one by one once more."""
@@ -289,11 +294,11 @@ class Persons:
 
     def known_digests(self) -> pl.DataFrame:
         """Columns event_id (text) and digest, to compare staged rows with."""
-        rows = self.keys.digests()
-        events = [str(UUID(bytes=event)) for event, _ in rows]
-        return pl.DataFrame(
-            {"event_id": events, "digest": [value for _, value in rows]}, schema={"event_id": pl.String, "digest": pl.Binary}
-        )
+        entries = self.keys.digests()
+        number = len(entries) // ENTRY_BYTES
+        whole = pa.Array.from_buffers(pa.binary(ENTRY_BYTES), number, [None, pa.py_buffer(entries)])
+        events, digests = pc.binary_slice(whole, DIGEST_BYTES, 2 * DIGEST_BYTES), pc.binary_slice(whole, 2 * DIGEST_BYTES)
+        return pl.DataFrame({"event_id": events, "digest": digests}).with_columns(pl.col("event_id").bin.encode("hex")).unique()
 
 
 @contextmanager
@@ -307,14 +312,11 @@ def persons(home: Home, store: Publisher) -> Iterator[Persons]:
             opened.close()
 
 
-def _id_bytes(identity: str) -> bytes:
-    return bytes.fromhex(identity.replace("-", ""))
+def _id_bytes(identities: Sequence[str]) -> list[bytes]:
+    """The 16 bytes of each of many UUIDs."""
+    return cut(bytes.fromhex("".join(identities).replace("-", "")), SUBJECT_BYTES)
 
 
-def _nonces(number: int) -> list[bytes]:
-    random = os.urandom(NONCE_BYTES * number)
-    return [random[start : start + NONCE_BYTES] for start in range(0, len(random), NONCE_BYTES)]
-
-
-def _listed(column: pl.Series) -> list[Any]:
-    return column.to_physical().to_list() if column.dtype == pl.Date else column.to_list()
+def fresh_nonces(number: int) -> list[bytes]:
+    """Random nonces of 12 bytes, from one call of the system."""
+    return cut(os.urandom(NONCE_BYTES * number), NONCE_BYTES)

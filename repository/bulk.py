@@ -4,7 +4,7 @@ An entity of which nothing is known and of which a dump states one fact needs no
 fact's whole interval. A dump that is imported for the first time consists of these.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -19,9 +19,6 @@ from repository.rules import Violation
 from repository.state import default_of, empty
 from schemas.contracts import FieldType, state_fields
 
-Encrypt = Callable[[Sequence[str], Sequence[str], Sequence[Any]], Sequence[bytes | None]]
-"""The column `personal` as it is stored: (entity ids, event ids, the column as given) -> one blob per row."""
-
 
 class Refusal(NamedTuple):
     """A fact that can't be recorded: its row in the batch and the reason."""
@@ -30,28 +27,38 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def first_events(
-    kind: str,
-    publisher: str,
-    rows: int,
-    columns: Mapping[str, Sequence[Any]],
-    envelope: Mapping[str, object],
-    recorded_at: datetime,
-    encrypt: Encrypt | None = None,
-) -> tuple[list[StoredRow], list[Refusal]]:
-    """Stored rows for `rows` facts about unknown entities, and the refused ones; `encrypt` makes the column `personal`.
+class FirstEvents:
+    """The first events of `rows` facts about unknown entities: who they are about is known before they are put together."""
 
-    `columns` holds business_key, valid_from, stated_to (days since 1970-01-01), doc_no, authority, published_on, reason,
-    flags, and one column per state path; `envelope` what is the same for all: source, operator, batch_id, data_level.
-    """
-    refused = _refusals(kind, columns, rows)
-    gone = {refusal.row for refusal in refused}
-    kept: Sequence[int] = [row for row in range(rows) if row not in gone] if gone else range(rows)
-    if gone:
-        columns = {name: [values[row] for row in kept] for name, values in columns.items()}
-    stored = _encode(kind, publisher, columns, len(kept), envelope, recorded_at, encrypt)
-    too_long = [Refusal(kept[i], _too_long(row)) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
-    return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], refused + too_long
+    def __init__(
+        self,
+        kind: str,
+        publisher: str,
+        rows: int,
+        columns: Mapping[str, Sequence[Any]],
+        envelope: Mapping[str, object],
+        recorded_at: datetime,
+    ) -> None:
+        """`columns` holds business_key, valid_from, stated_to (days since 1970-01-01), doc_no, authority, published_on, reason,
+        flags, and one column per state path; `envelope` what is the same for all: source, operator, batch_id, data_level.
+        """
+        self.kind, self.publisher, self.envelope, self.recorded_at = kind, publisher, envelope, recorded_at
+        self.refused = _refusals(kind, columns, rows)
+        gone = {refusal.row for refusal in self.refused}
+        self.kept: Sequence[int] = [row for row in range(rows) if row not in gone] if gone else range(rows)
+        if gone:
+            columns = {name: [values[row] for row in self.kept] for name, values in columns.items()}
+        self.columns = columns
+        prefix = NAMESPACE.bytes + f"{publisher}|{kind}|".encode()
+        self.entities = [entity_id_text(prefix, key) for key in columns["business_key"]]
+        self.events = [event_id_text(entity, 1) for entity in self.entities]
+
+    def stored(self, personal: Sequence[bytes | None] | None = None) -> tuple[list[StoredRow], list[Refusal]]:
+        """The stored rows and the refused facts; `personal` is the column of that name as it is stored."""
+        columns = self.columns if personal is None else {**self.columns, "personal": personal}
+        stored = _encode(self, columns)
+        too_long = [Refusal(self.kept[i], _too_long(row)) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
+        return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], self.refused + too_long
 
 
 def _too_long(row: StoredRow) -> str:
@@ -119,38 +126,26 @@ def _entries_of(
 # -- stored rows ---------------------------------------------------------------------------------------------------
 
 
-def _encode(
-    kind: str,
-    publisher: str,
-    columns: Mapping[str, Sequence[Any]],
-    rows: int,
-    envelope: Mapping[str, object],
-    recorded_at: datetime,
-    encrypt: Encrypt | None,
-) -> list[StoredRow]:
-    prefix = NAMESPACE.bytes + f"{publisher}|{kind}|".encode()
-    entities = [entity_id_text(prefix, key) for key in columns["business_key"]]
-    events = [event_id_text(entity, 1) for entity in entities]
-    if encrypt is not None:
-        columns = {**columns, "personal": encrypt(entities, events, columns["personal"])}
+def _encode(first: FirstEvents, columns: Mapping[str, Sequence[Any]]) -> list[StoredRow]:
+    kind, rows = first.kind, len(first.kept)
     types = _types(kind, columns, rows)
     cells: dict[str, Column] = {name: _constant_or(columns[name]) for name in ENVELOPE_COLUMNS if name in columns}
-    cells |= {name: Constant(value) for name, value in envelope.items()}
+    cells |= {name: Constant(value) for name, value in first.envelope.items()}
     cells |= {
-        "event_id": events,
+        "event_id": first.events,
         "event_type": _constant_or(types),
         "operation": Constant("assert"),
-        "publisher": Constant(publisher),
-        "entity_id": entities,
+        "publisher": Constant(first.publisher),
+        "entity_id": first.entities,
         "version": Constant(1),
         "valid_to": _constant_or(columns["stated_to"]),
-        "recorded_at": Constant(microseconds(recorded_at)),
+        "recorded_at": Constant(microseconds(first.recorded_at)),
     }
     cells |= {name: column for name in state_fields(kind) if (column := _state_column(kind, columns, name, rows)) is not None}
     bodies = encode_columns(kind, cells, rows)
     return [
         StoredRow(entity.replace("-", ""), 1, f"{kind}.{type_}", body)
-        for entity, type_, body in zip(entities, types, bodies, strict=True)
+        for entity, type_, body in zip(first.entities, types, bodies, strict=True)
     ]
 
 

@@ -2,7 +2,9 @@
 SQLite file or a PostgreSQL database, and never in a log.
 
     subject_keys      key id, subject, first event version it may serve, wrapped key (NULL: destroyed)
+    key_blocks        the same for many subjects of one dump in a row (`repository/key_blocks.py`)
     personal_digests  per event, keyed digests of what sources stated of its personal fields, to recognise an unchanged row
+    digest_blocks     the same for many events in a row
     noted             how far the log's erasures were carried out here, and a check of the master key
 
 A key is wrapped with AES-256-GCM (NIST SP 800-38D) under the master key; key id and subject are its associated data. Destroying a
@@ -23,6 +25,17 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from repository.key_blocks import (
+    BLOCK,
+    NAME_BYTES,
+    SUBJECT_BYTES,
+    KeyBlock,
+    digest_blocks,
+    entries_without,
+    new_blocks,
+    opened,
+    place_of,
+)
 from repository.key_files import create_secret, load_secret, refuse_exposed
 from repository.personal import KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES, SubjectKey
 from repository.tokens import KeyUnreadable
@@ -30,6 +43,8 @@ from repository.tokens import KeyUnreadable
 MASTER_HEADER: Final = "yrd master key 1"
 MASTER_WAY_OUT: Final = "restore it from its safe copy; without it no personal field of this publisher can be opened"
 DIGEST_BYTES: Final = 16
+ENTRY_BYTES: Final = 3 * DIGEST_BYTES
+"""Subject, event and digest: what is kept to recognise what an event says."""
 LOCK_WAIT_S: Final = 60
 CACHE_KIB: Final = 65_536
 ASKED_AT_ONCE: Final = 500
@@ -39,6 +54,12 @@ TABLES: Final = (
     "wrapped {bytes}, PRIMARY KEY (subject, key_id)){clustered}",
     "CREATE TABLE IF NOT EXISTS personal_digests (subject {bytes} NOT NULL, event_id {bytes} NOT NULL, digest {bytes} NOT NULL, "
     "PRIMARY KEY (subject, event_id, digest)){clustered}",
+    "CREATE TABLE IF NOT EXISTS key_blocks (name {bytes} PRIMARY KEY, first_subject {bytes} NOT NULL, "
+    "last_subject {bytes} NOT NULL, since_version INTEGER NOT NULL, subjects {bytes} NOT NULL, sealed {bytes} NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS key_blocks_span ON key_blocks (first_subject, last_subject)",
+    "CREATE TABLE IF NOT EXISTS digest_blocks (name {bytes} PRIMARY KEY, first_subject {bytes} NOT NULL, "
+    "last_subject {bytes} NOT NULL, entries {bytes} NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS digest_blocks_span ON digest_blocks (first_subject, last_subject)",
     "CREATE TABLE IF NOT EXISTS noted (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
 )
 Row = Sequence[Any]
@@ -72,6 +93,7 @@ class SubjectKeys:
         self._connection = connection
         self._sqlite = isinstance(connection, sqlite3.Connection)
         self._wrapping = AESGCM(master.part(b"subject key wrapping"))
+        self._sealing = AESGCM(master.part(b"subject key blocks"))
         self._digesting = master.part(b"personal digest")
         for statement in TABLES:
             words = ("BLOB", " WITHOUT ROWID") if self._sqlite else ("BYTEA", "")
@@ -110,11 +132,19 @@ class SubjectKeys:
 
     def live(self, subjects: Iterable[UUID]) -> dict[UUID, SubjectKey]:
         """Subject -> its key, for those that have one that was not destroyed."""
-        found = self._live([subject.bytes for subject in subjects])
+        asked = [subject.bytes for subject in subjects]
+        found = self._live_alone(asked)
+        for subject in asked:
+            for block in () if subject in found else self._blocks_of(subject):
+                key = block.key(subject)
+                found |= {} if key is None else {subject: key}
         return {UUID(bytes=subject): key for subject, key in found.items()}
 
-    def _live(self, subjects: Sequence[bytes]) -> dict[bytes, SubjectKey]:
+    def _live_alone(self, subjects: Sequence[bytes]) -> dict[bytes, SubjectKey]:
+        """The keys of subjects that have a row of their own."""
         found: dict[bytes, SubjectKey] = {}
+        if not self._run("SELECT 1 FROM subject_keys LIMIT 1"):
+            return found
         for start in range(0, len(subjects), ASKED_AT_ONCE):
             part = subjects[start : start + ASKED_AT_ONCE]
             marks = ", ".join("?" * len(part))
@@ -128,7 +158,11 @@ class SubjectKeys:
         rows = self._run(
             "SELECT wrapped FROM subject_keys WHERE subject = ? AND key_id = ? AND wrapped IS NOT NULL", [subject.bytes, key_id]
         )
-        return self._unwrapped(key_id, subject.bytes, rows[0][0]) if rows else None
+        if rows:
+            return self._unwrapped(key_id, subject.bytes, rows[0][0])
+        block = self._block(key_id[:NAME_BYTES])
+        key = None if block is None else block.key(subject.bytes)
+        return key if key is not None and key.id == key_id else None
 
     def all(self) -> Iterator[tuple[UUID, SubjectKey, int]]:
         """Every subject with its key that was not destroyed, and the first event version it may serve."""
@@ -136,36 +170,51 @@ class SubjectKeys:
             "SELECT subject, key_id, wrapped, since_version FROM subject_keys WHERE wrapped IS NOT NULL"
         ):
             yield UUID(bytes=bytes(subject)), self._unwrapped(key, subject, wrapped), since
+        for row in self._run("SELECT name, since_version, subjects, sealed FROM key_blocks"):
+            block = self._opened(row)
+            for subject, found in block.live():
+                yield UUID(bytes=subject), found, block.since_version
 
-    def ensure(self, subject: UUID, since_version: int) -> SubjectKey:
-        """The key of one subject, made where there is none; `since_version` is the version of the event that needs it."""
-        return self.ensure_many([subject.bytes], since_version)[subject.bytes]
+    def ensure(self, subject: UUID, since_version: int, used: bytes | None = None) -> SubjectKey:
+        """The key of one subject, made where there is none; `since_version` is the version of the event that needs it.
 
-    def ensure_many(self, subjects: Sequence[bytes], since_version: int) -> dict[bytes, SubjectKey]:
-        """The keys of subjects (the 16 bytes of their ids), made where there are none.
+        `used` is the id of the key that its newest event names: found at once, where the subject is looked for in many blocks.
 
         Durable before it returns: an event is never stored whose key could be lost. A key without an event is harmless and is
         found again by the next one.
         """
         with self._transaction():
-            found = self._live(subjects)
-            made = {subject: key for subject, key in self._made(subjects) if subject not in found}
-            wrap = self._wrapping.encrypt
-            nonces = secrets.token_bytes(NONCE_BYTES * len(made))
-            rows = []
-            for number, (subject, key) in enumerate(sorted(made.items(), key=lambda each: each[0])):
-                nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
-                rows.append((subject, key.id, since_version, nonce + wrap(nonce, key.secret, key.id + subject)))
-            self._many("INSERT INTO subject_keys VALUES (?, ?, ?, ?)", rows)
-        return found | made
+            found = (self.by_id(subject, used) if used else None) or self.live([subject]).get(subject)
+            return found or self._made_alone([subject.bytes], since_version)[subject.bytes]
 
-    @staticmethod
-    def _made(subjects: Sequence[bytes]) -> Iterator[tuple[bytes, SubjectKey]]:
-        step = KEY_ID_BYTES + KEY_BYTES
-        random = secrets.token_bytes(step * len(subjects))
-        for number, subject in enumerate(subjects):
-            start = number * step
-            yield subject, SubjectKey(random[start : start + KEY_ID_BYTES], random[start + KEY_ID_BYTES : start + step])
+    def for_new(self, subjects: Sequence[bytes], since_version: int) -> dict[bytes, SubjectKey]:
+        """Keys for different subjects (the 16 bytes of their ids) that have no event yet. As durable as that of `ensure`.
+
+        Not looked for in blocks: there a subject without events has a key only where an import broke off, and its second
+        is destroyed together with its first.
+        """
+        with self._transaction():
+            found = self._live_alone(subjects)
+            new = [subject for subject in subjects if subject not in found] if found else subjects
+            if len(new) < BLOCK:
+                return found | self._made_alone(new, since_version)
+            blocks = new_blocks(new, since_version)
+            self._many(
+                "INSERT INTO key_blocks VALUES (?, ?, ?, ?, ?, ?)",
+                [(b.name, b.first, b.last, b.since_version, b.subjects, b.sealed(self._sealing)) for b in blocks],
+            )
+        for block in blocks:
+            found.update(block.live())
+        return found
+
+    def _made_alone(self, subjects: Sequence[bytes], since_version: int) -> dict[bytes, SubjectKey]:
+        made = {s: SubjectKey(secrets.token_bytes(KEY_ID_BYTES), secrets.token_bytes(KEY_BYTES)) for s in sorted(subjects)}
+        rows = []
+        for subject, key in made.items():
+            nonce = secrets.token_bytes(NONCE_BYTES)
+            rows.append((subject, key.id, since_version, nonce + self._wrapping.encrypt(nonce, key.secret, key.id + subject)))
+        self._many("INSERT INTO subject_keys VALUES (?, ?, ?, ?)", rows)
+        return made
 
     def destroy(self, subject: UUID, until_version: int) -> int:
         """Destroy the subject's keys that may serve events up to `until_version`, and its digests; how many keys there were."""
@@ -178,7 +227,45 @@ class SubjectKeys:
                 "UPDATE subject_keys SET wrapped = NULL WHERE subject = ? AND since_version <= ?", [subject.bytes, until_version]
             )
             self._run("DELETE FROM personal_digests WHERE subject = ?", [subject.bytes])
-        return int(count)
+            self._cut_digests(subject.bytes)
+            return int(count) + self._destroy_in_blocks(subject.bytes, until_version)
+
+    def _destroy_in_blocks(self, subject: bytes, until_version: int) -> int:
+        count = 0
+        for block in self._blocks_of(subject):
+            if block.since_version <= until_version and block.key(subject) is not None:
+                sealed = block.without(subject).sealed(self._sealing)
+                self._run("UPDATE key_blocks SET sealed = ? WHERE name = ?", [sealed, block.name])
+                count += 1
+        return count
+
+    def _cut_digests(self, subject: bytes) -> None:
+        sql = "SELECT name, entries FROM digest_blocks WHERE first_subject <= ? AND last_subject >= ?"
+        for name, entries in self._run(sql, [subject, subject]):
+            if place_of(bytes(entries), subject, ENTRY_BYTES) is not None:
+                left = entries_without(bytes(entries), subject, ENTRY_BYTES)
+                self._run("UPDATE digest_blocks SET entries = ? WHERE name = ?", [left, bytes(name)])
+
+    def _blocks_of(self, subject: bytes) -> list[KeyBlock]:
+        """The blocks in which a subject stands, also with a destroyed key."""
+        rows = self._run(
+            "SELECT name, subjects FROM key_blocks WHERE first_subject <= ? AND last_subject >= ?", [subject, subject]
+        )
+        names = [name for name, subjects in rows if place_of(bytes(subjects), subject, SUBJECT_BYTES) is not None]
+        return [block for name in names if (block := self._block(bytes(name))) is not None]
+
+    def _block(self, name: bytes) -> KeyBlock | None:
+        rows = self._run("SELECT name, since_version, subjects, sealed FROM key_blocks WHERE name = ?", [name])
+        return self._opened(rows[0]) if rows else None
+
+    def _opened(self, row: Row) -> KeyBlock:
+        name, since_version, subjects, sealed = bytes(row[0]), int(row[1]), bytes(row[2]), bytes(row[3])
+        try:
+            return opened(self._sealing, name, since_version, subjects, sealed)
+        except InvalidTag:
+            raise KeyUnreadable(
+                f"The keys {name.hex()} do not open: the key store was altered; restore it from a backup."
+            ) from None
 
     def _unwrapped(self, key_id: bytes, subject: bytes, wrapped: bytes) -> SubjectKey:
         key_id, subject, wrapped = bytes(key_id), bytes(subject), bytes(wrapped)
@@ -191,18 +278,29 @@ class SubjectKeys:
 
     # -- recognising what is known --
 
-    def digest(self, subject_token: str, stated: bytes) -> bytes:
-        """A keyed digest (BLAKE2b, RFC 7693) of what a source states of a subject's personal fields; 16 bytes."""
-        return blake2b(subject_token.encode() + b"\0" + stated, digest_size=DIGEST_BYTES, key=self._digesting).digest()
+    def digests_of(self, stated: Iterable[bytes]) -> list[bytes]:
+        """Keyed digests (BLAKE2b, RFC 7693) of what a source states of subjects' personal fields; 16 bytes each.
 
-    def note_digests(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-        """Keep (subject, event, digest), ids as 16 bytes, for events that were recorded or found to say just this."""
+        The statement begins with the subject's token, so that nobody can tell that two persons say the same.
+        """
+        key = self._digesting
+        return [blake2b(each, digest_size=DIGEST_BYTES, key=key).digest() for each in stated]
+
+    def note_digests(self, entries: Sequence[bytes]) -> None:
+        """Keep entries (subject, event, digest: 48 bytes) for events that were recorded or found to say just this."""
         with self._transaction():
-            self._many("INSERT INTO personal_digests VALUES (?, ?, ?) ON CONFLICT DO NOTHING", sorted(rows))
+            if len(entries) < BLOCK:
+                cut = ((entry[:16], entry[16:32], entry[32:]) for entry in sorted(entries))
+                self._many("INSERT INTO personal_digests VALUES (?, ?, ?) ON CONFLICT DO NOTHING", list(cut))
+                return
+            rows = [(secrets.token_bytes(NAME_BYTES), *block) for block in digest_blocks(entries)]
+            self._many("INSERT INTO digest_blocks VALUES (?, ?, ?, ?)", rows)
 
-    def digests(self) -> list[tuple[bytes, bytes]]:
-        """All (event id, digest)."""
-        return [(bytes(event), bytes(value)) for event, value in self._run("SELECT event_id, digest FROM personal_digests")]
+    def digests(self) -> bytes:
+        """All entries, one after the other."""
+        alone = self._run("SELECT subject, event_id, digest FROM personal_digests")
+        blocks = self._run("SELECT entries FROM digest_blocks")
+        return b"".join(bytes(part) for row in (*alone, *blocks) for part in row)
 
     # -- how far the log was followed --
 

@@ -25,6 +25,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 SECRET_BYTES = 32
 KEY_ID_DIGITS = 8
@@ -74,12 +76,15 @@ class RegionalKey:
 
     secret: bytes = field(repr=False)
     key_id: str = field(init=False)
+    mac: HMAC = field(init=False, repr=False, compare=False)
+    """Begun with the secret and never ended itself: a copy of it costs a third of beginning anew for every person."""
 
     def __post_init__(self) -> None:
         if len(self.secret) != SECRET_BYTES:
             raise KeyUnreadable(f"A regional key has {SECRET_BYTES} bytes, not {len(self.secret)}: get it anew.")
         digest = hashlib.sha256(b"yrd regional key id|" + self.secret).hexdigest()
         object.__setattr__(self, "key_id", digest[:KEY_ID_DIGITS])
+        object.__setattr__(self, "mac", HMAC(self.secret, SHA256()))
 
 
 DEMO_KEY = RegionalKey(hashlib.sha256(b"yrd demo key: published, for made-up persons only").digest())
@@ -94,8 +99,9 @@ def token(key: RegionalKey, id_type: str, number: str) -> str:
     """
     if not NORMALISED_NUMBER.fullmatch(number):
         raise ValueError(f"A number of kind {id_type} is not normalised: pass it through identifiers.identity().")
-    digest = hmac.digest(key.secret, f"{id_type}|{number}".encode(), "sha256")
-    return f"t{key.key_id}:{digest.hex()}"
+    mac = key.mac.copy()
+    mac.update(f"{id_type}|{number}".encode())
+    return f"t{key.key_id}:{mac.finalize().hex()}"
 
 
 def refuse_demo_key(key: RegionalKey, synthetic: bool) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from repository.application import StoredRow, stored_row
-from repository.bulk import first_events
+from repository.bulk import FirstEvents
 from repository.entity import Entity, Recording, Superseded, report
 from repository.facts import Authority, Fact
 from repository.rules import Violation
@@ -117,7 +117,7 @@ def _one_by_one(told: Sequence[Fact]) -> tuple[list[StoredRow], list[tuple[int, 
 def test_first_events_in_columns_are_byte_for_byte_those_of_the_entities(kind: str, data: st.DataObject) -> None:
     told = data.draw(_new_facts(kind))
     envelope = {"source": "list", "batch_id": str(BATCH), "data_level": 2}
-    rows, refused = first_events(kind, "31", len(told), _columns(kind, told), envelope, MOMENT)
+    rows, refused = FirstEvents(kind, "31", len(told), _columns(kind, told), envelope, MOMENT).stored()
     assert (rows, [tuple(r) for r in refused]) == _one_by_one(told)
 
 

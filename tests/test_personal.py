@@ -1,13 +1,13 @@
 """The inside of `personal`: what is encrypted opens in its own event, with its own key, group by group, and nowhere else."""
 
 import os
+import random
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.hashes import SHAKE256, Hash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from repository.personal import (
     decrypt,
     encode_groups,
     encrypt,
-    encrypt_packed,
+    encrypt_rows,
     group_keys,
     groups,
     head,
@@ -79,10 +79,11 @@ def test_a_group_opens_without_the_others() -> None:
 
 def test_group_keys_are_those_of_the_standard_derivation() -> None:
     secret = os.urandom(32)
+    derivation = Hash(SHAKE256(4 * 32))
+    derivation.update(DERIVATION + secret)
     keys = group_keys(secret)
-    first, second = (HKDFExpand(SHA512(), 64, info[:-1]).derive(secret) for info in DERIVATION)
-    assert (first, second) == (keys["identity"] + keys["demography"], keys["contact"] + keys["card"])
-    assert len(set(keys.values())) == len(GROUP_NUMBERS)
+    assert b"".join(keys[group] for group in ("identity", "demography", "contact", "card")) == derivation.finalize()
+    assert len(set(keys.values())) == len(GROUP_NUMBERS) and group_keys(secret, ["card"]) == {"card": keys["card"]}
 
 
 @pytest.mark.parametrize("algorithm", [AES, SM4])
@@ -109,6 +110,29 @@ def test_no_altered_byte_and_no_cut_goes_unnoticed(data: st.DataObject) -> None:
             decrypt(bytes(blob[:place]), group_keys(key.secret), EVENT)
 
 
+@pytest.mark.parametrize("algorithm", [AES, SM4])
+def test_ten_thousand_flipped_bits_are_each_noticed(algorithm: str) -> None:
+    key = fresh_key()
+    blob = sealed(FULL | {"address": "蔷薇路八十八号" * 3}, key, algorithm=algorithm)
+    keys, chance = group_keys(key.secret), random.Random(7)
+    for bit in (*range(8 * len(blob)), *(chance.randrange(8 * len(blob)) for _ in range(10_000 - 8 * len(blob)))):
+        altered = bytearray(blob)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PersonalRefused):
+            decrypt(bytes(altered), keys, EVENT)
+
+
+def test_groups_do_not_change_their_places() -> None:
+    key = fresh_key()
+    blob = sealed({"name": "甲", "card_number": "1"}, key)
+    (start, size) = (23, (len(blob) - 23) // 2)
+    swapped = blob[:start] + blob[start + size :] + blob[start : start + size]
+    assert decrypt(swapped, group_keys(key.secret), EVENT) == {"name": "甲", "card_number": "1"}, "each names its group"
+    renamed = blob[:start] + blob[start + size : start + size + 1] + blob[start + 1 : start + size] + blob[start + size :]
+    with pytest.raises(PersonalRefused):
+        decrypt(renamed, group_keys(key.secret), EVENT)
+
+
 def test_lengths_of_names_do_not_show() -> None:
     key = fresh_key()
     assert len(sealed({"name": "李"}, key)) == len(sealed({"name": "欧阳蔷薇"}, key))
@@ -123,9 +147,13 @@ def test_many_rows_at_once_are_encrypted_as_one() -> None:
     }
     rows = packed(encode_groups(columns, 3), 3)
     one = encrypt({"name": "甲", "birth_date": date(2000, 1, 1)}, key, EVENT, nonce)
-    assert encrypt_packed(rows[0], key, EVENT.bytes, nonce) == one
-    assert [[number for number, _ in unpacked(row)] for row in rows] == [[1, 2], [3], []]
-    assert encrypt_packed(rows[2], key, EVENT.bytes, nonce) is None and packed({}, 2) == [b"", b""]
+    other, none = encrypt_rows(rows[1:], [key.id] * 2, [key.secret] * 2, [EVENT.bytes] * 2, [nonce] * 2)
+    assert encrypt_rows(rows[:1], [key.id], [key.secret], [EVENT.bytes], [nonce]) == [one] and none is None and other is not None
+    assert decrypt(other, group_keys(key.secret), EVENT) == {"phone": "1"}
+    assert [[bool(record) for record in unpacked(row)] for row in rows] == [
+        [True, True, False, False], [False, False, True, False], [False] * 4
+    ]  # fmt: skip
+    assert packed({}, 2) == [rows[2]] * 2 and encrypt_rows([], [], [], [], []) == []
 
 
 def test_plain_fields_are_not_shown_when_printed() -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -35,7 +36,7 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectKeys
 def test_a_subject_keeps_its_key(keys: SubjectKeys) -> None:
     made = {ONE: keys.ensure(ONE, 1), TWO: keys.ensure(TWO, 1)}
     assert keys.ensure(ONE, 5) == made[ONE] and keys.live([ONE, uuid4()]) == {ONE: made[ONE]}
-    assert keys.ensure_many([ONE.bytes, TWO.bytes], 7) == {subject.bytes: key for subject, key in made.items()}
+    assert keys.for_new([ONE.bytes, TWO.bytes], 7) == {subject.bytes: key for subject, key in made.items()}
     assert (
         made[ONE].secret != made[TWO].secret
         and keys.by_id(TWO, made[TWO].id) == made[TWO]
@@ -46,16 +47,17 @@ def test_a_subject_keeps_its_key(keys: SubjectKeys) -> None:
 
 def test_a_destroyed_key_is_gone_with_its_digests_and_a_later_one_stays(keys: SubjectKeys) -> None:
     first = keys.ensure(ONE, 1)
-    keys.note_digests([(ONE.bytes, uuid4().bytes, b"d" * 16), (TWO.bytes, uuid4().bytes, b"e" * 16)])
+    kept = TWO.bytes + uuid4().bytes + b"e" * 16
+    keys.note_digests([ONE.bytes + uuid4().bytes + b"d" * 16, kept])
     assert keys.destroy(ONE, 3) == 1
-    assert keys.by_id(ONE, first.id) is None and keys.live([ONE]) == {} and [d for _, d in keys.digests()] == [b"e" * 16]
+    assert keys.by_id(ONE, first.id) is None and keys.live([ONE]) == {} and keys.digests() == kept
     second = keys.ensure(ONE, 4)
     assert second.id != first.id and keys.destroy(ONE, 3) == 0 and keys.live([ONE]) == {ONE: second}
 
 
 def test_digests_are_keyed_and_of_one_subject(keys: SubjectKeys) -> None:
-    assert keys.digest("t1", b"x") == keys.digest("t1", b"x") != keys.digest("t2", b"x")
-    assert keys.digest("t1", b"x") != keys.digest("t1", b"y")
+    one, again, two = keys.digests_of([b"t1\0x", b"t1\0x", b"t2\0x"])
+    assert one == again != two and len(one) == 16 and one != blake2b(b"t1\0x", digest_size=16).digest()
 
 
 def test_positions_are_kept(keys: SubjectKeys) -> None:
@@ -66,7 +68,7 @@ def test_positions_are_kept(keys: SubjectKeys) -> None:
 
 def test_a_destroyed_key_is_not_in_the_file(tmp_path: Path) -> None:
     keys = SubjectKeys.in_file(tmp_path / "31.sqlite", create_master(tmp_path / "master.key"))
-    keys.ensure_many([each.bytes for each in (ONE, TWO, *(uuid4() for _ in range(50)))], 1)
+    keys.for_new([each.bytes for each in (ONE, TWO, *(uuid4() for _ in range(50)))], 1)
     with sqlite3.connect(tmp_path / "31.sqlite") as raw:
         wrapped = {UUID(bytes=s): bytes(w) for s, w in raw.execute("SELECT subject, wrapped FROM subject_keys")}
     raw.close()
