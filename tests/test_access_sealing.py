@@ -111,7 +111,7 @@ def test_a_seal_follows_when_it_is_due_without_being_asked_for(tmp_path: Path) -
     assert held(home)["sealed"]["findings"] == []
 
 
-def test_status_says_how_much_is_under_no_seal(home: Home) -> None:
+def test_status_says_how_much_is_under_no_seal(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     found = hub.perform(home, "status")["access_log"]
     assert isinstance(found, dict) and (found["seal"], found["tree_size"], found["records_after"], found["key"]) == (
         1,

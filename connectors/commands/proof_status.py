@@ -17,6 +17,7 @@ def print_proof_status(found: dict[str, Any]) -> None:
             say(f"Seal {row['seal_no']} of {row['publisher']} is {row['verdict']}: {row['reason']}")
             if row["expected"]:
                 say(f"  expected {row['expected']}\n  found    {row['found']}")
+    _print_access_log(found["access_log"])
     for topic in found["unlisted_topics"]:
         say(f"{topic} is not read: it is of no listed member, or of no kind that this release knows.")
     for row in found["refused_member_records"]:
@@ -25,3 +26,13 @@ def print_proof_status(found: dict[str, Any]) -> None:
         print_table(
             "Clocks that disagree (order is by position all the same)", SKEW, [[r[n] for n in SKEW] for r in found["clock_skew"]]
         )
+
+
+def _print_access_log(found: dict[str, Any] | None) -> None:
+    """The access log where it has seals, or something is wrong with them."""
+    if found is None:
+        return
+    if found["trouble"]:
+        say(found["trouble"])
+    elif found["seal"] is not None:
+        say(f"Access log: seal {found['seal']} covers {found['tree_size']:,} records; {found['records_after']:,} came after it.")
