@@ -41,6 +41,8 @@ CANARY = "可见险种测试"
 """Stands in a public field of the same rows: a search that does not find it finds nothing."""
 BASIS = {"reason": "asked", "basis": "PIPL art. 47"}
 WHERE_CANARIES_ARE = ("stores/31.sqlite", "base/base-000001.duckdb", "known/31.duckdb")
+ASKED_FOR = "access/access.sqlite"
+"""Where the canary stands as the purpose of queries, each of which names something planted."""
 
 
 def planted(*people: Someone) -> list[str]:
@@ -55,6 +57,9 @@ def lived(folder: Path) -> Home:
     hub.perform(home, "project")
     reported(home, {"identity": identity(REED), "valid_from": "2026-07-01", "division_code": "310104"})
     hub.perform(home, "project")
+    for text in planted(*EVERYBODY):
+        asked = f"SELECT count(*) AS n FROM service_object_history WHERE business_key = '{text}' OR subject_token = '{text}' -- {text}"
+        hub.read(home, asked, purpose=CANARY)
     # What a publisher knows is caught up by its next import.
     insured(home, folder, as_of=JUNE)
     return home
@@ -66,7 +71,7 @@ def test_nothing_personal_is_in_clear_in_any_file_of_the_home(tmp_path: Path) ->
         assert found_in(home.folder, text) == [], text
     seen = found_in(home.folder, CANARY)
     assert {f"{name} read" for name in WHERE_CANARIES_ARE} <= set(seen)
-    assert "stores/31.sqlite raw" in seen
+    assert {"stores/31.sqlite raw", f"{ASKED_FOR} read"} <= set(seen)
 
 
 def test_nothing_personal_is_in_rejections_or_in_what_is_printed(tmp_path: Path) -> None:
@@ -116,6 +121,7 @@ def test_nothing_personal_is_in_answers_and_messages(tmp_path: Path, monkeypatch
 def test_after_erasure_neither_pseudonym_nor_ciphertext_is_left_but_in_the_log(tmp_path: Path) -> None:
     home = lived(tmp_path)
     token, stays = token_of(home, ROSE), token_of(home, REED)
+    hub.read(home, f"SELECT count(*) AS n FROM service_object_history WHERE subject_token = '{token}'", purpose=CANARY)
     assert found_in(home.folder, token)
     take_measure(home, "31", token, "erasure", True, BASIS, tokeniser(home))
     hub.perform(home, "project")
