@@ -21,14 +21,14 @@ from uuid import uuid4
 import duckdb
 from eventsourcing.persistence import PersistenceError
 
-from connectors.home import Busy, Home
+from connectors.home import Home
 from connectors.reads import ReadRefused
 from connectors.roles import NotPermitted, account_name, require, role_of
-from connectors.sealing import LogAltered, seal_when_due, signer
+from connectors.sealing import LogAltered, seal_all_due
 from connectors.settings import SettingError
 from projections.audit_tables import entities_of
 from projections.statements import Words, known_columns, masked, named, words_of
-from repository.access import ANSWERED, BROKEN_OFF, KIND, LOG, REFUSED, Asking, Caller, asked, ended
+from repository.access import ANSWERED, BROKEN_OFF, KIND, REFUSED, Asking, Caller, asked, ended
 from repository.access_store import AccessStore
 from repository.application import stored_row
 from repository.tokens import KeyRefused
@@ -176,10 +176,7 @@ class AccessLog:
             if self._store is None:
                 try:
                     self._store = open_store(self.home)
-                    seal_when_due(self.home, self._store, signer(self.home, LOG))
-                except Busy:
-                    # Somebody else is sealing it just now.
-                    pass
+                    seal_all_due(self.home, [self._store], datetime.now(UTC))
                 except LogAltered as error:
                     self._altered = str(error)
                 except (OSError, sqlite3.Error, PersistenceError, KeyRefused) as error:

@@ -65,7 +65,10 @@ def proved(log: AccessLog, given: Mapping[str, Any]) -> Result:
     position = store.position_of(identity, store.last_version(identity))
     if position is None:
         raise ValueError(f'The access log holds no access "{key}"; `yrd access list --json` has them under business_key.')
-    seal, note = _covering(store, lambda each: each.last_position >= position, f"no seal covers {key} yet")
+    covering = next((each for each in all_seals(store) if each[0].last_position >= position), None)
+    if covering is None:
+        raise ValueError(f"{key} is under no seal yet; {UNSEALED}.")
+    seal, note = covering
     state = store.notifications(position - 1, 1)[0].state
     if is_purged(state):
         raise ValueError(f"{key} is past its retention and was purged; of its record only the hash is left.")
@@ -94,13 +97,6 @@ def grown(log: AccessLog, given: Mapping[str, Any]) -> Result:
         raise ValueError(f"{earlier.size} is more than {later.size}; name the smaller size first.")
     with _tree(log.home, store, later) as tree:
         return {"proof": consistency_proof(one, two, consistency_path(earlier.size, later.size, tree.subtree))}
-
-
-def _covering(store: AccessStore, covers: Callable[[Seal], bool], otherwise: str) -> tuple[Seal, Note]:
-    found = next((each for each in all_seals(store) if covers(each[0])), None)
-    if found is None:
-        raise ValueError(f"The proof is not to be had: {otherwise}; {UNSEALED}.")
-    return found
 
 
 @contextmanager

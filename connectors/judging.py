@@ -16,7 +16,7 @@ import duckdb
 from connectors.home import Home
 from connectors.membership import KeyRing
 from connectors.seal_pass import SealPass, Settled, grace
-from connectors.verdicts import Verdicts
+from connectors.verdicts import Verdicts, verdicts_file
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -26,7 +26,7 @@ class Judge:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.verdicts = Verdicts(home.folder / "base" / "proofs.sqlite")
+        self.verdicts = Verdicts(verdicts_file(home))
         self._next: datetime | None = LONG_AGO
         self._settled: dict[str, Settled] = {}
         self._seen: dict[str, tuple[int, ...]] = {}

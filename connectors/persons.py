@@ -8,7 +8,7 @@ recognised, and its fields under a key that lives as long as the import.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
@@ -116,11 +116,10 @@ class Persons:
         return self._keys
 
     def close(self) -> None:
-        if self._keys is not None:
-            self._keys.close()
-        for each in (self._aside, self._ciphers):
-            if each is not None:
-                each.close()
+        with ExitStack() as closing:
+            for each in (self._keys, self._aside, self._ciphers):
+                if each is not None:
+                    closing.callback(each.close)
 
     # -- what holds for subjects --
 

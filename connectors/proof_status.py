@@ -11,7 +11,7 @@ import duckdb
 from connectors.access_sealing import sealable, sealing_status
 from connectors.home import Home
 from connectors.membership import KeyRing
-from connectors.sealing import LogAltered, key_file, seal_all_due, seal_when_due, signer
+from connectors.sealing import LogAltered, key_file, seal_all_due
 from repository.access import LOG
 from repository.tokens import KeyRefused
 
@@ -66,12 +66,11 @@ def sealing(home: Home, stop: threading.Event) -> Iterator[None]:
 def _seal_on(home: Home, ended: threading.Event, stop: threading.Event, failures: list[Exception]) -> None:
     publishes = any(key_file(home, code).exists() for code in home.settings.publishers)
     with ExitStack() as stack:
-        stores = stack.enter_context(home.stores(new_too=True)) if publishes else []
-        accesses = stack.enter_context(sealable(home, LOG))
+        logs = stack.enter_context(home.stores(new_too=True)) if publishes else []
+        logs = [*logs, stack.enter_context(sealable(home, LOG))]
         while not ended.wait(SEALING_EVERY_S):
             try:
-                seal_all_due(home, stores, datetime.now(UTC))
-                seal_when_due(home, accesses, signer(home, LOG))
+                seal_all_due(home, logs, datetime.now(UTC))
             except (LogAltered, KeyRefused, ValueError, OSError) as error:
                 # An altered store or an unusable key ends the following: it must be seen, and nothing be sealed over it.
                 failures.append(error)

@@ -8,7 +8,7 @@ from connectors import hub
 from connectors.home import Home
 from connectors.logs import opened_log
 from connectors.seal_pass import hub_tree_folder
-from connectors.verdicts import Row, Verdicts
+from connectors.verdicts import Row, Verdicts, recorded_verdicts
 from repository.log import Checkpoint
 from repository.merkle import consistency_path, inclusion_path
 from repository.proof import consistency_proof, inclusion_proof
@@ -31,14 +31,10 @@ class NotProvable(ValueError):
 @contextmanager
 def verdicts_of(home: Home) -> Iterator[Verdicts]:
     """What the hub found of seals. Raises NotProvable where it never looked."""
-    path = home.folder / "base" / "proofs.sqlite"
-    if not path.exists():
-        raise NotProvable("The hub has judged no seal yet; run `yrd project` first.")
-    verdicts = Verdicts(path)
-    try:
+    with recorded_verdicts(home) as verdicts:
+        if verdicts is None:
+            raise NotProvable("The hub has judged no seal yet; run `yrd project` first.")
         yield verdicts
-    finally:
-        verdicts.close()
 
 
 # -- one event -----------------------------------------------------------------------------------------------------

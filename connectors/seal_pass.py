@@ -167,7 +167,7 @@ class SealPass:
         last = self.verdicts.last(self.publisher, number)
         if last is not None and last.finding == finding:
             return
-        self.verdicts.add_of(self.publisher, number, size, position, finding, self.now)
+        self.verdicts.add(self.publisher, number, size, position, finding, self.now)
         self.changed = True
 
     # -- one seal --

@@ -207,7 +207,7 @@ def _due(home: Home, store: Publisher, now: datetime) -> bool:
 
 
 def seal_all_due(home: Home, stores: list[Publisher], now: datetime) -> list[Seal]:
-    """Seal every publisher of the home for which it is due, except those that an import is recording for just now."""
+    """Seal every log for which it is due, except those that an import is recording into, or somebody else sealing, just now."""
     made = []
     for store in stores:
         with suppress(Busy), home.lock(f"publisher-{store.code}", "sealing", wait_s=0):

@@ -4,13 +4,15 @@ Rows are only ever added; the file refuses to change or delete one. A later find
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
+from connectors.home import Home
 from repository.judgement import ACCEPTED, PENDING, Finding
 from repository.seal import Seal
 from repository.signed_note import Note
@@ -50,6 +52,25 @@ class Row(NamedTuple):
     @property
     def finding(self) -> Finding:
         return Finding(self.verdict, self.reason, self.first_bad_position, self.last_bad_position, self.expected, self.found)
+
+
+@contextmanager
+def recorded_verdicts(home: Home) -> Iterator["Verdicts | None"]:
+    """What the hub of a home found of seals; None where it never looked."""
+    path = verdicts_file(home)
+    if not path.exists():
+        yield None
+        return
+    verdicts = Verdicts(path)
+    try:
+        yield verdicts
+    finally:
+        verdicts.close()
+
+
+def verdicts_file(home: Home) -> Path:
+    """Where the hub of a home keeps what it found of seals."""
+    return home.folder / "base" / "proofs.sqlite"
 
 
 class Verdicts:
@@ -117,6 +138,10 @@ class Verdicts:
         found = self.file.execute(sql, [publisher, seal_no]).fetchall()
         return Note.parse(found[0][0]) if found else None
 
+    def countersigned_publishers(self) -> set[str]:
+        """Publishers of whom a seal was countersigned."""
+        return {code for (code,) in self.file.execute("SELECT DISTINCT publisher FROM countersigned_seals")}
+
     def countersigned(self, publisher: str) -> list[tuple[Note, bytes]]:
         """All countersigned seals of a publisher with their marks, by size."""
         sql = "SELECT note, marks FROM countersigned_seals WHERE publisher = ? ORDER BY tree_size"
@@ -124,11 +149,7 @@ class Verdicts:
 
     # -- adding --
 
-    def add(self, seal: Seal, finding: Finding, now: datetime) -> None:
-        """Add what was found of a seal."""
-        self.add_of(seal.publisher, seal.number, seal.size, seal.last_position, finding, now)
-
-    def add_of(self, publisher: str, seal_no: int, size: int, last_position: int, finding: Finding, now: datetime) -> None:
+    def add(self, publisher: str, seal_no: int, size: int, last_position: int, finding: Finding, now: datetime) -> None:
         """Add what was found of a seal that may be unreadable, so that nothing but its number is known."""
         with self.file:
             self.file.execute(

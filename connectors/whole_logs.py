@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.home import Home
 from connectors.sealing import algorithm_of
-from connectors.verdicts import Verdicts
+from connectors.verdicts import recorded_verdicts
 from connectors.whole_topics import whole_topics
 from repository.application import Publisher
 from repository.encoding import NotAnEvent, decode
@@ -67,12 +67,12 @@ def check_store(home: Home, store: Publisher, keys_for: KeysFor, known: Sequence
 def _checked(
     home: Home,
     publisher: str,
-    algorithm: str,
+    sealed_by: str,
     keys_for: KeysFor,
     read: Callable[[TreeFiles], WholeLog],
     known: Sequence[Known] = (),
 ) -> Checked:
-    """A log checked that `read` gives, each time with its leaves appended to an empty tree."""
+    """A log checked that `read` gives, each time with its leaves appended to an empty tree; by `sealed_by` first."""
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(home, "trees-"))
         trees: dict[str, TreeFiles] = {}
@@ -87,7 +87,7 @@ def _checked(
                 read(tree_of(algorithm))
             return trees[algorithm].subtree
 
-        log = read(tree_of(algorithm))
+        log = read(tree_of(sealed_by))
         log.subtree_of = subtree_of
         return check_log(log, keys_for, [*_countersigned(home, publisher), *known])
 
@@ -163,24 +163,10 @@ def _countersigned_publishers(home: Home) -> set[str]:
     """Publishers of whose stores the hub has countersigned seals. None at a hub that reads topics: it needs no stores."""
     if Home(home.folder).settings.log == "kafka":
         return set()
-    with _verdicts(home) as verdicts:
-        known = verdicts.publishers() if verdicts else []
-        return {code for code in known if verdicts and verdicts.countersigned(code)}
+    with recorded_verdicts(home) as verdicts:
+        return verdicts.countersigned_publishers() if verdicts else set()
 
 
 def _countersigned(home: Home, publisher: str) -> list[tuple[Note, bytes]]:
-    with _verdicts(home) as verdicts:
+    with recorded_verdicts(home) as verdicts:
         return verdicts.countersigned(publisher) if verdicts else []
-
-
-@contextmanager
-def _verdicts(home: Home) -> Iterator[Verdicts | None]:
-    path = home.folder / "base" / "proofs.sqlite"
-    if not path.exists():
-        yield None
-        return
-    verdicts = Verdicts(path)
-    try:
-        yield verdicts
-    finally:
-        verdicts.close()
