@@ -1,11 +1,16 @@
 """What all tests share: the servers they ask for, and the line that says what was not tested for want of one."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from repository.subject_keys import SubjectKeys, create_master
 from tests.absent import counted, summary
 from tests.broker import Broker, broker
+from tests.postgres import server
 from tests.registry import Registry
 from tests.registry import registry as running_registry
 
@@ -22,6 +27,25 @@ def registry() -> Iterator[Registry]:
     """A running schema registry, one per process of the test run; who stops it starts it again."""
     with running_registry() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a running PostgreSQL, one per process of the test run."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectKeys]:
+    """An empty store of subjects' keys, in each of the two databases."""
+    master = create_master(tmp_path / "master.key")
+    if request.param == "sqlite":
+        store = SubjectKeys.in_file(tmp_path / "31.sqlite", master)
+    else:
+        store = SubjectKeys.in_postgres(request.getfixturevalue("postgres"), f"keys_{uuid4().hex[:8]}", master)
+    with closing(store):
+        yield store
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -13,15 +13,9 @@ from repository.entity import Entity, correct, merge, rename, report
 from repository.identity import entity_id
 from schemas.contracts import KINDS
 from tests.histories import CODE, STANDARD, SUPPLY, day, fact, known, plain_record, recording
-from tests.postgres import environment, server
+from tests.postgres import environment
 
 Opened = Callable[[], Publisher]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[dict[str, str]]:
-    with server() as address:
-        yield environment(address)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -30,7 +24,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     if request.param == "sqlite":
         env = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(tmp_path / "31.sqlite")}
     else:
-        env = request.getfixturevalue("postgres") | {"PUBLISHER_PERSISTENCE_MODULE": "eventsourcing.postgres"}
+        env = environment(request.getfixturevalue("postgres")) | {"PUBLISHER_PERSISTENCE_MODULE": "eventsourcing.postgres"}
         env = env | {"POSTGRES_SCHEMA": f"s{uuid4().hex}"}
         _create_schema(env)
     stores: list[Publisher] = []

@@ -3,7 +3,6 @@
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,27 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from repository.key_blocks import BLOCK, NAME_BYTES, digest_blocks, entries_without, new_blocks, opened, place_of
 from repository.subject_keys import SubjectKeys, create_master
 from repository.tokens import KeyUnreadable
-from tests.postgres import server
 
 MANY = 2 * BLOCK + 7
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectKeys]:
-    """A key store in each of the two databases."""
-    master = create_master(tmp_path / "master.key")
-    if request.param == "sqlite":
-        store = SubjectKeys.in_file(tmp_path / "31.sqlite", master)
-    else:
-        store = SubjectKeys.in_postgres(request.getfixturevalue("postgres"), f"keys_{uuid4().hex[:8]}", master)
-    yield store
-    store.close()
 
 
 def subjects(number: int = MANY) -> list[UUID]:

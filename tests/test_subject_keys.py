@@ -1,7 +1,6 @@
 """The key store: keys are durable before events, destroyed for good, and open under their own master key alone."""
 
 import sqlite3
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,27 +9,8 @@ import pytest
 
 from repository.subject_keys import MasterKey, SubjectKeys, create_master, load_master
 from repository.tokens import KeyExists, KeyExposed, KeyRefused, KeyUnreadable
-from tests.postgres import server
 
 ONE, TWO = uuid4(), uuid4()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubjectKeys]:
-    """A key store in each of the two databases."""
-    master = create_master(tmp_path / "master.key")
-    if request.param == "sqlite":
-        opened = SubjectKeys.in_file(tmp_path / "31.sqlite", master)
-    else:
-        opened = SubjectKeys.in_postgres(request.getfixturevalue("postgres"), f"keys_{uuid4().hex[:8]}", master)
-    yield opened
-    opened.close()
 
 
 def test_a_subject_keeps_its_key(keys: SubjectKeys) -> None:
