@@ -16,7 +16,7 @@ demo: .venv/ready
 
 # Starts a broker on this machine for as long as it takes: Java 17 and Maven, KAFKA_HOME, or YRD_TEST_BOOTSTRAP.
 demo-kafka: .venv/ready
-	@$(BIN)/python -W ignore -m tests.broker -- $(BIN)/yrd demo --log kafka --home var/demo-kafka
+	@$(BIN)/python -W ignore -m tests.support.broker -- $(BIN)/yrd demo --log kafka --home var/demo-kafka
 
 test: .venv/ready
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -20,9 +20,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from benchmarks.measuring import Measured, Work, in_a_process, machine, report_one
 from benchmarks.scenarios import BATCH, CODE, _empty, first_import, home_of
-from connectors import hub
 from connectors.collecting import collect_rarely
-from connectors.home import Home
+from connectors.home.folder import Home
+from connectors.hub import hub
 from connectors.kafka import topics
 from connectors.kafka.connecting import connection
 from connectors.kafka.framing import Framing
@@ -30,11 +30,11 @@ from connectors.kafka.log import KafkaLog
 from connectors.kafka.reading import FETCH_ALL_BYTES, FETCH_BYTES
 from connectors.kafka.registry import LockedNumbers
 from connectors.kafka.relay import BATCH_BYTES, LINGER_MS, Relay
-from connectors.persons import Persons, persons
-from connectors.reporting import report_lines
+from connectors.persons.recording import Persons, persons
+from connectors.publishing.reporting import report_lines
 from projections.projector import Projector
 from projections.reading_ahead import read_ahead
-from tests.broker import broker
+from tests.support.broker import broker
 
 RESULTS = Path(__file__).with_name("RESULTS-KAFKA.md")
 FRESH = "34"

@@ -31,19 +31,19 @@ import polars as pl
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.measuring import machine
-from connectors.cipher_process import CipherProcess
-from connectors.importing import import_dump
-from connectors.keys import key_file, tokeniser
-from connectors.known import known
-from connectors.personal_columns import packed_columns
-from connectors.persons import Persons, fresh_nonces, persons
-from connectors.profiles import Profile, load
-from repository.identity import event_id_text
-from repository.personal import encrypt_rows
-from repository.tokens import load as load_regional
-from repository.tokens import token
-from tests.dumps_for_tests import MAY
-from tests.persons_for_tests import home_of_persons, register
+from connectors.home.regional_key import key_file, tokeniser
+from connectors.persons.cipher_process import CipherProcess
+from connectors.persons.columns import packed_columns
+from connectors.persons.recording import Persons, fresh_nonces, persons
+from connectors.profiles.profile import Profile, load
+from connectors.publishing.importing import import_dump
+from connectors.publishing.known_facts import known
+from repository.events.identity import event_id_text
+from repository.keys.regional import load as load_regional
+from repository.keys.regional import token
+from repository.persons.personal import encrypt_rows
+from tests.support.dumps_for_tests import MAY
+from tests.support.persons_for_tests import home_of_persons, register
 
 CODE = "33"
 CHUNK = 20_000

@@ -9,11 +9,12 @@ from typing import Any
 
 from benchmarks.dumps import write_dump, write_profile
 from benchmarks.scenarios import CODE, home_of
-from connectors import sealing, whole_logs
-from connectors.importing import import_dump
-from connectors.profiles import load
-from repository.merkle import SHA_256, hashing, inclusion_path
-from repository.tree_files import TreeFiles
+from connectors.logs import whole_logs
+from connectors.profiles.profile import load
+from connectors.proof import sealing
+from connectors.publishing.importing import import_dump
+from repository.proof.merkle import SHA_256, hashing, inclusion_path
+from repository.proof.tree_files import TreeFiles
 
 PROOFS = 1000
 PORTION = 100_000

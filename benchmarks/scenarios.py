@@ -14,19 +14,22 @@ import pyarrow.csv
 
 from benchmarks.dumps import write_dump, write_profile
 from benchmarks.measuring import Work
-from connectors import access, hub, replays
-from connectors.home import Home
-from connectors.importing import import_dump
-from connectors.known import connect, known
-from connectors.persons import Persons, persons
-from connectors.profiles import load
-from connectors.reporting import report_lines
+from connectors.access import log as access_records
+from connectors.audit import replays
+from connectors.home.databases import connect
+from connectors.home.folder import Home
+from connectors.hub import hub
+from connectors.persons.recording import Persons, persons
+from connectors.profiles.profile import load
+from connectors.publishing.importing import import_dump
+from connectors.publishing.known_facts import known
+from connectors.publishing.reporting import report_lines
 from projections import tables
 from projections.decoding import _current, _read
 from projections.projector import Projector
 from projections.reading_ahead import read_ahead
-from repository.encoding import writer_of
-from repository.log import EmbeddedLog
+from repository.events.encoding import writer_of
+from repository.store.log import EmbeddedLog
 
 CODE = "33"
 BATCH = 50_000
@@ -222,7 +225,7 @@ def audit_asof(folder: Path, _size: int) -> Said:
 def access_log(folder: Path, size: int) -> Said:
     """What recording costs: a query admitted and recorded before and after, `size` times, without the query."""
     home, sql = home_of(folder), "SELECT site_name FROM supply_asof('2026-06-01', NULL) WHERE phone = '021-0' LIMIT 5"
-    with access.opened(home) as log:
+    with access_records.opened(home) as log:
         started = time.perf_counter()
         for _ in range(size):
             with log.asked(os.getuid(), {"op": "query", "sql": sql}) as noted:

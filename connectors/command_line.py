@@ -7,18 +7,19 @@ import duckdb
 import typer
 from eventsourcing.domain import EventSourcingError
 
-from connectors.base_files import BaseDamaged
+from connectors.access.refused import ReadRefused
+from connectors.base.files import BaseDamaged
 from connectors.collecting import collect_rarely
-from connectors.commands import access, administering, audit, broker, demo, privacy, publishing, reading, sealing
-from connectors.home import Busy
+from connectors.commands import access_log, administering, audit, broker, privacy, publishing, reading, sealing
+from connectors.commands.demo import demo
+from connectors.home.folder import Busy
 from connectors.kafka.connecting import KafkaRefused
 from connectors.kafka.registry import SchemaRefused
-from connectors.known import KnownLost
-from connectors.reads import ReadRefused
-from connectors.reads_server import SocketTaken
-from connectors.sealing import LogAltered
-from repository.application import StoreChanged
-from repository.log import LogChanged, LogUnavailable
+from connectors.proof.sealing import LogAltered
+from connectors.publishing.known_facts import KnownLost
+from connectors.reading.server import SocketTaken
+from repository.store.log import LogChanged, LogUnavailable
+from repository.store.publisher import StoreChanged
 
 app = typer.Typer(
     name="yrd",
@@ -60,7 +61,7 @@ for name, group in (
     ("signer", sealing.signer),
     ("member", sealing.member),
     ("audit", audit.audit),
-    ("access", access.access),
+    ("access", access_log.access),
     ("keys", privacy.keys),
     ("grant", privacy.grant),
     ("subject", privacy.subject),

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import polars as pl
 
 from projections.decoding import ROW, decode_batch
-from repository.identity import hash_of_leaf, leaf_hash
-from repository.log import Record
+from repository.events.identity import hash_of_leaf, leaf_hash
+from repository.store.log import Record
 from schemas.contracts import codes
 
 OPERATIONS = codes("supply", "operation") or frozenset()

@@ -18,8 +18,8 @@ from typing import Any
 
 import polars as pl
 
-from repository.columns import Column, Constant, Entries, encode_columns, fields_of, zigzag
-from repository.encoding import HEADER_BYTES, NotAnEvent, decode, writer_of
+from repository.events.columns import Column, Constant, Entries, encode_columns, fields_of, zigzag
+from repository.events.encoding import HEADER_BYTES, NotAnEvent, decode, writer_of
 from schemas.contracts import KINDS, Contract, FieldType, fields
 
 ROW = "_row"

@@ -11,7 +11,7 @@ import duckdb
 
 from projections import tables
 from projections.projector import RESOLVE
-from repository.state import differences, value_at
+from repository.decisions.state import differences, value_at
 from schemas.contracts import FACT_KINDS, KINDS, state_fields
 
 DIFFERENCES = (tables.FOLDER / "differences.sql").read_text("utf-8")

@@ -11,8 +11,8 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from repository.log import Record
-from repository.merkle import SHA_256, SM3, hashing
+from repository.proof.merkle import SHA_256, SM3, hashing
+from repository.store.log import Record
 
 COLUMNS: Final = {
     "publisher": pl.String,

@@ -12,8 +12,8 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from repository.measures import ERASURE, KIND, RESTRICTION, WITHHELD
-from repository.service_object import KIND as SERVICE_OBJECT
+from repository.controls.subject_measure import ERASURE, KIND, RESTRICTION, WITHHELD
+from repository.kinds.service_object import KIND as SERVICE_OBJECT
 from schemas.contracts import fields
 
 GRANT: Final = "grant"

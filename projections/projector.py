@@ -17,8 +17,8 @@ from projections import measures, tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
 from projections.leaves import append_leaves
-from repository.identity import NAMESPACE
-from repository.log import Checkpoint, Log, LogChanged, Partition, Record, body_hash
+from repository.events.identity import NAMESPACE
+from repository.store.log import Checkpoint, Log, LogChanged, Partition, Record, body_hash
 from schemas.contracts import FACT_KINDS
 
 RESOLVE = (tables.FOLDER / "resolve.sql").read_text("utf-8")
@@ -40,7 +40,7 @@ SELECT {ROW}, event_id, version
 FROM hashed
 WHERE event_id <> {_uuid5("event_sha1")} OR (version = 1 AND entity_id <> {_uuid5("entity_sha1")})
 """
-"""Events whose identity, or of a first event its entity's, is not what its parts make it. Same as repository.identity."""
+"""Events whose identity, or of a first event its entity's, is not what its parts make it. Same as repository.events.identity."""
 NOT_A_RECORDS_FAULT = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from projections.arrivals import Arrivals
 from projections.projector import Projector
-from repository.log import Checkpoint, Log, Partition, Record, body_hash
+from repository.store.log import Checkpoint, Log, Partition, Record, body_hash
 
 
 def read_ahead(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import polars as pl
 
-from repository.divisions import Division, DivisionError, city_of, register
+from repository.registers.divisions import Division, DivisionError, city_of, register
 
 SCHEMA = {
     "code": pl.String,
@@ -21,7 +21,7 @@ SCHEMA = {
 
 
 def load_divisions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill the table `divisions` from repository/divisions.csv, replacing what it holds.
+    """Fill the table `divisions` from repository/registers/divisions.csv, replacing what it holds.
 
     Rows go in as Arrow, since the base has no access to files. Calling it again changes nothing.
     """

@@ -1,5 +1,5 @@
 -- The timelines of the entities in touched_entities, by the read rule: annulled and retracting events dropped, the highest
--- version wins, neighbouring stretches of one event joined. Same rule as repository/timeline.py, which the tests compare.
+-- version wins, neighbouring stretches of one event joined. Same rule as repository/decisions/timeline.py, which the tests compare.
 WITH counting AS (
     SELECT h.entity_id, h.version, h.event_id,
            coalesce(h.valid_from, '-infinity'::DATE) AS starts,

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from repository.subject_keys import SubjectKeys, create_master
-from tests.absent import counted, summary
-from tests.broker import Broker, broker
-from tests.postgres import server
-from tests.registry import Registry
-from tests.registry import registry as running_registry
+from repository.persons.subject_keys import SubjectKeys, create_master
+from tests.support.absent import counted, summary
+from tests.support.broker import Broker, broker
+from tests.support.postgres import server
+from tests.support.registry import Registry
+from tests.support.registry import registry as running_registry
 
 
 @pytest.fixture(scope="session")

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from connectors import keys
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption, day
-from connectors.drafting import draft
+from connectors.commands.printing import print_json, print_table, say, talk
 from connectors.dumps import open_dump
-from connectors.home import Home
-from connectors.mapping import mapper
-from connectors.printing import print_json, print_table, say, talk
-from connectors.profiles import bundled, load
-from connectors.settings import MEANINGS, Settings
-from repository import tokens
-from repository.identifiers import identity
+from connectors.home import regional_key
+from connectors.home.folder import Home
+from connectors.home.settings import MEANINGS, Settings
+from connectors.profiles.drafting import draft
+from connectors.profiles.profile import bundled, load
+from connectors.publishing.mapping import mapper
+from repository.keys import regional
+from repository.registers.identifiers import identity
 from schemas import ids
 from schemas.compatibility import problems
 from schemas.contracts import NAMES, versions
@@ -79,7 +79,7 @@ def profiles_check(
 
 def _demonstration_tokeniser(id_type: str, number: str) -> str:
     known = identity(id_type, number, synthetic=True)
-    return tokens.token(tokens.DEMO_KEY, known.id_type, known.number)
+    return regional.token(regional.DEMO_KEY, known.id_type, known.number)
 
 
 @profiles.command("draft")
@@ -128,7 +128,7 @@ def schemas_lock(as_json: JsonOption = False) -> None:
 @key.command("create")
 def key_create(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Make the regional key, once for the region; it is never printed."""
-    made = tokens.create(keys.key_file(Home(home)))
+    made = regional.create(regional_key.key_file(Home(home)))
     told = f"Made key {made.key_id}. Hand it to the other publishers with `yrd key export` and `yrd key import`."
     _tell(as_json, told, key_id=made.key_id)
 
@@ -155,7 +155,7 @@ def key_export(
     """Write the key, wrapped under a passphrase, for another publisher."""
     if file.exists():
         raise ValueError(f"{file} exists already; name another file.")
-    file.write_text(tokens.export(keys.key_file(Home(home)), passphrase), "utf-8")
+    file.write_text(regional.export(regional_key.key_file(Home(home)), passphrase), "utf-8")
     _tell(as_json, f"Wrote {file}; send the passphrase another way.", file=file)
 
 
@@ -167,7 +167,7 @@ def key_import(
     as_json: JsonOption = False,
 ) -> None:
     """Take over the regional key from another publisher."""
-    made = tokens.import_(file.read_text("utf-8"), passphrase, keys.key_file(Home(home)))
+    made = regional.import_(file.read_text("utf-8"), passphrase, regional_key.key_file(Home(home)))
     _tell(as_json, f"Took over key {made.key_id}.", key_id=made.key_id)
 
 

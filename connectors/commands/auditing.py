@@ -9,10 +9,10 @@ import pyarrow as pa
 import typer
 from rich.markup import escape
 
-from connectors import replays
+from connectors.audit import replays
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PurposeOption, day
-from connectors.home import Home
-from connectors.printing import print_json, print_result, print_table, progress_bar, say, talk
+from connectors.commands.printing import print_json, print_result, print_table, progress_bar, say, talk
+from connectors.home.folder import Home
 
 CHINA = timezone(timedelta(hours=8))
 """Asia/Shanghai, which has had no summer time since 1991; a moment without a zone is read in it."""

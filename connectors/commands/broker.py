@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from connectors import hub, metrics
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
-from connectors.home import Home
-from connectors.kafka import access, topics
+from connectors.commands.printing import print_json, print_table, say, talk, tell
+from connectors.home.folder import Home
+from connectors.hub import hub, metrics
+from connectors.hub.following_seals import sealing
+from connectors.kafka import permissions, topics
 from connectors.kafka.relay import Relay, alone
-from connectors.printing import print_json, print_table, say, talk, tell
-from connectors.proof_status import sealing
 
 kafka = typer.Typer(no_args_is_help=True, help="Kafka: topics and who may use them.")
 OnlyOption = Annotated[
@@ -41,7 +41,7 @@ def kafka_acl(
     """Print or apply who may use which topics: a publisher writes its own, the hub reads all."""
     opened = Home(home)
     settings = opened.settings
-    rules = access.apply(settings, settings.publishers) if apply else access.rules(settings.publishers)
+    rules = permissions.apply(settings, settings.publishers) if apply else permissions.rules(settings.publishers)
     if as_json:
         print_json(rules)
     elif apply:

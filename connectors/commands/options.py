@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from connectors.home import Home
-from connectors.settings import choice
-from repository import text
+from connectors.home.folder import Home
+from connectors.home.settings import choice
+from repository.registers import text
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar="YRD_HOME", help="Folder of the region.", show_default=True)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

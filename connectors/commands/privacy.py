@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from connectors import granted, grants, hub
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, OperatorOption, PublisherOption, ReasonOption, day
-from connectors.home import Home
-from connectors.keys import tokeniser
-from connectors.persons import CHINA, master_file
-from connectors.printing import print_json, print_result, say
-from connectors.subject_rights import own_record, take_measure
-from repository.entity import Record
-from repository.measures import ERASURE, HOLD, RESTRICTION
-from repository.subject_keys import create_master
+from connectors.commands.printing import print_json, print_result, say
+from connectors.home.folder import Home
+from connectors.home.regional_key import tokeniser
+from connectors.hub import hub
+from connectors.persons import decryption, grants
+from connectors.persons.recording import CHINA, master_file
+from connectors.persons.subject_rights import own_record, take_measure
+from repository.controls.subject_measure import ERASURE, HOLD, RESTRICTION
+from repository.decisions.entity import Record
+from repository.persons.subject_keys import create_master
 
 grant = typer.Typer(no_args_is_help=True, help="Who may see which personal fields.")
 keys = typer.Typer(
@@ -225,7 +226,7 @@ def keys_import(
     as_json: JsonOption = False,
 ) -> None:
     """Take over the keys of a grant, at the hub."""
-    said = granted.import_keys(Home(home), file)
+    said = decryption.import_keys(Home(home), file)
     sentence = f"Took over keys of {said['subjects']:,} subjects for grant {said['grant']} of publisher {said['publisher']}."
     _key(as_json, sentence, **{name: said[name] for name in ("publisher", "grant", "groups", "subjects")})
 

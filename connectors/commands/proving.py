@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from connectors import proving, whole_logs
+from connectors.audit import proving
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, LogOption, PublisherOption, reading_from
-from connectors.home import Home
-from connectors.printing import print_json, say, talk
-from repository.access import LOG
-from repository.proof import ProvedEvent, ProvedGrowth, Witnessed, check_proof
-from repository.signed_note import VerifierKey
-from repository.signing_keys import KeyMissing, read_keys
-from repository.whole_log import Checked
+from connectors.commands.printing import print_json, say, talk
+from connectors.home.folder import Home
+from connectors.logs import whole_logs
+from repository.events.identity import LOG
+from repository.keys.signing import KeyMissing, read_keys
+from repository.proof.proof import ProvedEvent, ProvedGrowth, Witnessed, check_proof
+from repository.proof.signed_note import VerifierKey
+from repository.proof.whole_log import Checked
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to write the proof to.")]
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Your own copy of the public keys, one verifier key a line.")]

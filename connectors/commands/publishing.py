@@ -11,7 +11,6 @@ from uuid import UUID
 
 import typer
 
-from connectors import batches, rejections
 from connectors.commands.options import (
     DEFAULT_HOME,
     HomeOption,
@@ -22,17 +21,19 @@ from connectors.commands.options import (
     SourceOption,
     day,
 )
-from connectors.home import Home
-from connectors.importing import Imported, import_dump
-from connectors.keys import tokeniser
-from connectors.person_facts import PREFIX
-from connectors.persons import persons
-from connectors.printing import print_json, print_table, progress_bar, say, talk
-from connectors.profiles import load
-from connectors.reporting import correct_fact, link, report_lines, retract_fact, shown_event
-from repository import text
-from repository.entity import RULES, Entity
-from repository.facts import PATH
+from connectors.commands.printing import print_json, print_table, progress_bar, say, talk
+from connectors.home.folder import Home
+from connectors.home.regional_key import tokeniser
+from connectors.persons.recording import persons
+from connectors.profiles.profile import load
+from connectors.publishing import batches, rejections
+from connectors.publishing.importing import Imported, import_dump
+from connectors.publishing.reported_persons import PREFIX
+from connectors.publishing.reporting import correct_fact, link, report_lines, retract_fact, shown_event
+from repository.decisions.entity import Entity
+from repository.decisions.facts import PATH
+from repository.kinds.register import RULES
+from repository.registers import text
 
 SHOWN_REJECTIONS = 5
 MembersOption = Annotated[str, typer.Option("--publishers", help="Codes of the members, separated by commas.")]

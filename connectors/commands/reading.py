@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from connectors import hub
 from connectors.commands.options import (
     DEFAULT_HOME,
     HomeOption,
@@ -15,12 +14,13 @@ from connectors.commands.options import (
     ReasonOption,
     reading_from,
 )
-from connectors.commands.proof_status import print_proof_status
-from connectors.granted import concealed
-from connectors.granted_reads import read_under_grant
-from connectors.home import Home
-from connectors.operations import Result
-from connectors.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
+from connectors.commands.printed_seals import print_proof_status
+from connectors.commands.printing import ago, print_json, print_result, print_table, progress_bar, say, talk, tell
+from connectors.home.folder import Home
+from connectors.hub import hub
+from connectors.hub.base_operations import Result
+from connectors.hub.granted_reads import read_under_grant
+from connectors.persons.decryption import concealed
 
 quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be applied.")
 gaps = typer.Typer(no_args_is_help=True, help="Missing versions.")

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from connectors import hub, sealing
-from connectors.access_sealing import sealable
+from connectors.access.sealing import sealable
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
-from connectors.home import Home
-from connectors.member_list import list_member, revoke_key, rotate_key
-from connectors.printing import print_json, print_result, say
-from repository import signing_keys
-from repository.access import LOG
-from repository.member import Statement
-from repository.seal import Seal
-from repository.signed_note import VerifierKey
+from connectors.commands.printing import print_json, print_result, say
+from connectors.home.folder import Home
+from connectors.hub import hub
+from connectors.proof import sealing
+from connectors.proof.member_list import list_member, revoke_key, rotate_key
+from repository.events.identity import LOG
+from repository.keys import signing
+from repository.proof.member import Statement
+from repository.proof.seal import Seal
+from repository.proof.signed_note import VerifierKey
 
 signer = typer.Typer(
     no_args_is_help=True, help="Signing keys: a publisher's and the access log's for seals, the hub's for countersignatures."
@@ -31,7 +32,7 @@ KeyFileArgument = Annotated[Path, typer.Argument(help="File with the member's pu
 def seal(publisher: PublisherOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Seal a log, a publisher's or "access": sign the Merkle root of all that it holds, and record that as an event."""
     opened = Home(home)
-    key = signing_keys.load(sealing.key_file(opened, publisher if publisher == LOG else opened.member(publisher)))
+    key = signing.load(sealing.key_file(opened, publisher if publisher == LOG else opened.member(publisher)))
     with opened.lock(f"publisher-{publisher}", "sealing"), sealable(opened, publisher) as store:
         made = sealing.seal_now(opened, store, key, datetime.now(UTC))
     if as_json:
@@ -68,7 +69,7 @@ def signer_create(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json
 def signer_show(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Print a public key in the form of signed notes: name, key id, key."""
     opened = Home(home)
-    key = signing_keys.load(sealing.key_file(opened, _who(opened, publisher))).verifier
+    key = signing.load(sealing.key_file(opened, _who(opened, publisher))).verifier
     if as_json:
         print_json({"verifier_key": str(key)})
     else:
@@ -99,7 +100,7 @@ def member_rotate(
     as_json: JsonOption = False,
 ) -> None:
     """Give a member another key, from a position of its log on."""
-    by = None if signed_by is None else signing_keys.load(signed_by)
+    by = None if signed_by is None else signing.load(signed_by)
     _tell(as_json, rotate_key(Home(home), code, _key(key), first, datetime.now(UTC), by))
 
 
@@ -120,7 +121,7 @@ def member_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
 
 
 def _key(path: Path) -> VerifierKey:
-    return signing_keys.read_keys(path)[0]
+    return signing.read_keys(path)[0]
 
 
 def _tell(as_json: bool, made: Statement) -> None:

@@ -1,0 +1,1 @@
+"""Kafka: names, topics, permissions, the relay, and the log that is read from it."""

@@ -9,8 +9,8 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from connectors.settings import SettingError, Settings, secret
-from repository.log import LogUnavailable
+from connectors.home.settings import SettingError, Settings, secret
+from repository.store.log import LogUnavailable
 
 CLIENT_ID = "yrd"
 REASON = re.compile(r"\w*(?:Authentication|Authorization)FailedError|Handshake failed:[^(]*|Connection refused")

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from eventsourcing.persistence import Notification
 
 from connectors.kafka import names
-from repository.columns import MARKER
-from repository.encoding import HEADER_BYTES, decode_own, event_id_of
-from repository.log import FRAME_BYTES, Record
+from repository.events.columns import MARKER
+from repository.events.encoding import HEADER_BYTES, decode_own, event_id_of
+from repository.store.log import FRAME_BYTES, Record
 from schemas.contracts import Contract, by_fingerprint
 
 MAGIC = b"\x00"

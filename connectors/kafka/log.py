@@ -13,15 +13,15 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.protocol.consumer import IsolationLevel
 
+from connectors.home.settings import Settings
 from connectors.kafka import names
 from connectors.kafka.connecting import connection, sentences, unavailable
 from connectors.kafka.framing import Arrived, Restoring, restored
 from connectors.kafka.reading import OutOfRange, Reader, reader
 from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema_numbers
 from connectors.kafka.topics import Topic, described
-from connectors.settings import Settings
-from repository.columns import MARKER
-from repository.log import Checkpoint, LogChanged, LogUnavailable, Partition, Record
+from repository.events.columns import MARKER
+from repository.store.log import Checkpoint, LogChanged, LogUnavailable, Partition, Record
 
 POLL_S = 0.05
 CONTROLS = ("measure", "grant")
@@ -63,7 +63,7 @@ class KafkaLog:
     # -- what the projector needs --
 
     def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
-        """See `repository.log.Log.read`."""
+        """See `repository.store.log.Log.read`."""
         with self._lock:
             self._look()
             client = self._placed(after)

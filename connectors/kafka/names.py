@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Iterable
 
-from repository.member import KIND as MEMBER
-from repository.member import OFFICE
+from repository.proof.member import KIND as MEMBER
+from repository.proof.member import OFFICE
 from schemas.contracts import KINDS
 
 HUB = "hub"

@@ -12,10 +12,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import ConsumerRecord
 
+from connectors.home.settings import SettingError, Settings
 from connectors.kafka.connecting import connection, librdkafka_connection, refusal, sentences, unavailable
 from connectors.kafka.framing import Arrived
-from connectors.settings import SettingError, Settings
-from repository.log import LogChanged, Partition
+from repository.store.log import LogChanged, Partition
 
 FETCH_BYTES = 16 << 20
 """Most that one partition gives at once."""

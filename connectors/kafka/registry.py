@@ -12,7 +12,7 @@ import httpx
 from fastavro.schema import SchemaParseException
 
 from connectors.kafka import names
-from repository.log import LogUnavailable
+from repository.store.log import LogUnavailable
 from schemas import ids
 from schemas.compatibility import problems
 from schemas.contracts import Contract, versions

@@ -17,15 +17,15 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.producer.future import FutureRecordMetadata
 
-from connectors.home import Busy, Home
+from connectors.home.folder import Busy, Home
+from connectors.home.settings import Settings
 from connectors.kafka import topics
 from connectors.kafka.connecting import FOREVER_MS, KafkaRefused, NotLetIn, admin, connection, sentences, unavailable, verdict
 from connectors.kafka.framing import Framing
 from connectors.kafka.registry import schema_numbers
-from connectors.settings import Settings
-from repository.application import Publisher, Tracked
-from repository.log import LogUnavailable
-from repository.seal import KIND as SEAL
+from repository.proof.seal import KIND as SEAL
+from repository.store.log import LogUnavailable
+from repository.store.publisher import Publisher, Tracked
 
 CHUNK = 2_000
 """Events read from the store at once."""

@@ -7,10 +7,10 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, NewTopic
 
+from connectors.home.settings import Settings
 from connectors.kafka import names
 from connectors.kafka.connecting import KafkaRefused, admin
-from connectors.settings import Settings
-from repository.encoding import EVENT_LIMIT_BYTES
+from repository.events.encoding import EVENT_LIMIT_BYTES
 
 MESSAGE_LIMIT_BYTES = EVENT_LIMIT_BYTES + (1 << 16)
 """Largest record on a topic: the largest stored event, and room for key, headers and the batch around it."""

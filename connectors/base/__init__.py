@@ -1,0 +1,1 @@
+"""The information base: its one file, its one owner, and what the owner does between two batches."""

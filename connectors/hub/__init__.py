@@ -1,0 +1,1 @@
+"""The hub: one process owns the base, follows the logs, answers the others, and says how it fares."""

@@ -1,0 +1,1 @@
+"""Personal information at a publisher and at the hub: encrypted, granted, restricted, erased."""

@@ -1,0 +1,1 @@
+"""Source profiles: how one layout of dump becomes facts of one kind."""

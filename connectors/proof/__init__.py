@@ -1,0 +1,1 @@
+"""Seals made and judged, and the keys and members they rest on."""

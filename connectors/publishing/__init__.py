@@ -1,0 +1,1 @@
+"""From dumps and live lines to recorded events."""

@@ -1,0 +1,1 @@
+"""Pure functions: (what is known of an entity, what is reported) to events."""

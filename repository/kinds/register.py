@@ -1,0 +1,6 @@
+"""The kinds of facts that there are, each with its rules. With FACT_KINDS of the contracts the one place that lists them."""
+
+from repository.kinds import service_object, standard, supply
+from repository.kinds.rules import Rules
+
+RULES: dict[str, Rules] = {r.kind: r for r in (service_object.RULES, supply.RULES, standard.RULES)}

@@ -1,0 +1,1 @@
+"""The encrypted field `personal`, and the key store behind it."""

@@ -1,0 +1,1 @@
+"""Merkle trees, seals, members and proofs; nothing here reads a database."""

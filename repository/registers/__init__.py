@@ -1,0 +1,1 @@
+"""Registers and number schemes of the field: divisions, identity numbers, text forms."""

@@ -1,0 +1,1 @@
+"""A publisher's event store, and the log that is read from it."""
