@@ -12,9 +12,9 @@ import polars as pl
 from projections.decoding import ROW, decode_batch
 from repository.events.identity import hash_of_leaf, leaf_hash
 from repository.store.log import Record
-from schemas.contracts import codes
+from schemas.contracts import KINDS, codes
 
-OPERATIONS = codes("supply", "operation") or frozenset()
+OPERATIONS = codes(KINDS[0], "operation") or frozenset()
 
 
 class Refused(NamedTuple):
@@ -98,7 +98,7 @@ def _refusals(kind: str, frame: pl.DataFrame, members: Collection[str] | None) -
     checked = frame.select(
         ROW, "topic", "publisher", "entity_id", "event_id", "business_key", "version", "operation",
         owner.alias("owner"),
-        topic.list.get(2, null_on_oob=True).replace("service-object", "service_object").alias("topic_kind"),
+        topic.list.get(2, null_on_oob=True).str.replace_all("-", "_", literal=True).alias("topic_kind"),
         pl.col("_key"),
         (pl.col("valid_from") >= pl.col("valid_to")).fill_null(False).alias("empty_interval"),
         (pl.col("corrects_event_id") == pl.col("event_id")).fill_null(False).alias("annuls_itself"),

@@ -13,7 +13,7 @@ from hashlib import sha256
 import duckdb
 import polars as pl
 
-from projections import measures, tables
+from projections import subject_measures, tables
 from projections.arrivals import Arrivals, Refused, arrivals
 from projections.decoding import ROW
 from projections.leaves import append_leaves
@@ -155,19 +155,19 @@ class Projector:
         applied = Applied()
         refused = list(batch.refused)
         # Measures and grants first: what they withhold is not written at all.
-        for kind, arrived in sorted(batch.frames.items(), key=lambda each: each[0] not in measures.CONTROLS):
+        for kind, arrived in sorted(batch.frames.items(), key=lambda each: each[0] not in subject_measures.CONTROLS):
             frame, forged = self._genuine(kind, arrived)
             refused += forged
             fresh, duplicates, conflicts, seen = self._unseen(kind, frame)
             self._append(kind, fresh, seen)
-            if kind in measures.CONTROLS:
-                measures.take(self.connection, {kind: fresh})
+            if kind in subject_measures.CONTROLS:
+                subject_measures.take(self.connection, {kind: fresh})
             refused += conflicts
             applied += Applied(events=fresh.height)
             applied += self._count(duplicates)
         self._quarantine(batch.records, refused)
         if refused:
-            measures.forget_quarantined(self.connection)
+            subject_measures.forget_quarantined(self.connection)
         return replace(applied, quarantined=len(refused))
 
     def _count(self, duplicates: pl.DataFrame) -> Applied:
@@ -227,8 +227,7 @@ class Projector:
     def _append(self, kind: str, frame: pl.DataFrame, seen: list[str]) -> None:
         if not frame.height:
             return
-        if kind == "service_object":
-            frame = measures.without_withheld(self.connection, frame)
+        frame = subject_measures.without_withheld(self.connection, kind, frame)
         self._insert(f"{kind}_history", kind, frame)
         if kind not in FACT_KINDS:
             return
@@ -264,7 +263,7 @@ class Projector:
         batch = self.prepare(records)
         self.connection.execute("BEGIN TRANSACTION")
         try:
-            measures.take(self.connection, {kind: self._genuine(kind, frame)[0] for kind, frame in batch.frames.items()})
+            subject_measures.take(self.connection, {kind: self._genuine(kind, frame)[0] for kind, frame in batch.frames.items()})
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
@@ -394,6 +393,11 @@ QUARANTINED = {
 CHECKPOINT_TYPES = (pl.String, pl.Int32, pl.Int64, pl.Int64, pl.Int64, pl.Int64, pl.String)
 
 
+ALWAYS_COUNTED = FACT_KINDS[:3]
+"""The kinds of the first release, whose absence is content. A later kind counts where it has events: a base that holds none of
+it has the digest that it had before the kind was known."""
+
+
 def content_digest(connection: duckdb.DuckDBPyConnection, table: str = "{kind}_history") -> str:
     """SHA-256 over count and total of every kind's events: equal for equal content, however it arrived.
 
@@ -401,6 +405,7 @@ def content_digest(connection: duckdb.DuckDBPyConnection, table: str = "{kind}_h
     """
     parts = []
     for kind in FACT_KINDS:
-        row = connection.execute(tables.digest_sql(kind, table)).fetchall()[0]
-        parts.append(f"{kind} {row[0]} {row[1]}")
+        events, total = connection.execute(tables.digest_sql(kind, table)).fetchall()[0]
+        if events or kind in ALWAYS_COUNTED:
+            parts.append(f"{kind} {events} {total}")
     return sha256("\n".join(parts).encode()).hexdigest()

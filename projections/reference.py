@@ -25,13 +25,14 @@ def load_divisions(connection: duckdb.DuckDBPyConnection) -> None:
 
     Rows go in as Arrow, since the base has no access to files. Calling it again changes nothing.
     """
-    connection.register("arriving_divisions", pl.DataFrame(list(_rows()), schema=SCHEMA, orient="row").to_arrow())
+    connection.register("arriving_divisions", pl.DataFrame(list(rows()), schema=SCHEMA, orient="row").to_arrow())
     connection.execute("DELETE FROM divisions")
     connection.execute("INSERT INTO divisions BY NAME SELECT * FROM arriving_divisions")
     connection.unregister("arriving_divisions")
 
 
-def _rows() -> Iterator[tuple[str | int | None, ...]]:
+def rows() -> Iterator[tuple[str | int | None, ...]]:
+    """The rows of `divisions`, in the order of SCHEMA."""
     for division in (each for names in register().by_code.values() for each in names):
         yield (
             division.code,

@@ -1,7 +1,8 @@
 -- Tables that are not laid out from a contract. No primary keys and no secondary indexes: upserts through one were
 -- measured 10 to 16 times slower, and the projector writes each row once.
 
-CREATE TABLE layout (version INTEGER);
+-- What this file was laid out by: a checksum over contracts and SQL. A file of another layout is made anew from the log.
+CREATE TABLE layout (checksum VARCHAR);
 
 -- How far each partition was projected, in the transaction of its rows.
 CREATE TABLE checkpoints (
@@ -91,64 +92,6 @@ CREATE TABLE countersigned_seals (
     publisher VARCHAR, seal_no BIGINT, tree_size BIGINT, last_position BIGINT, signed_at TIMESTAMPTZ, note VARCHAR, marks BLOB
 );
 
--- Each publisher's newest seal, what the hub last found of it, and of the newest one that it accepted.
-CREATE VIEW seal_status AS
-WITH last_verdicts AS (
-    SELECT publisher, seal_no, arg_max(v, verdict_no) AS v FROM seal_verdicts AS v GROUP BY ALL
-)
-SELECT s.publisher,
-       s.version AS seal_no,
-       s.tree_size,
-       s.last_position,
-       s.recorded_at AS sealed_at,
-       coalesce(l.v.verdict, 'not judged') AS verdict,
-       l.v.judged_at AS judged_at,
-       l.v.first_bad_position AS first_bad_position,
-       l.v.expected AS expected,
-       l.v.found AS found,
-       l.v.reason AS reason,
-       (SELECT max(a.v.tree_size) FROM last_verdicts AS a WHERE a.publisher = s.publisher AND a.v.verdict = 'accepted') AS proved_size,
-       (SELECT count(*) FROM leaves AS n WHERE n.publisher = s.publisher AND n.position > s.last_position) AS records_after
-FROM seal_history AS s
-LEFT JOIN last_verdicts AS l ON l.publisher = s.publisher AND l.seal_no = s.version
-QUALIFY row_number() OVER (PARTITION BY s.publisher ORDER BY s.version DESC) = 1
-ORDER BY s.publisher;
-
--- Clocks that disagree: order is by position, never by time, so this changes nothing. stepped_back_s: how far a record's
--- moment lies before that of the record in front of it; ahead_s: how far before it was recorded a record was received.
-CREATE VIEW clock_skew AS
-WITH moments AS (
-    SELECT publisher, position, recorded_at, received_at FROM service_object_history
-    UNION ALL
-    SELECT publisher, position, recorded_at, received_at FROM supply_history
-    UNION ALL
-    SELECT publisher, position, recorded_at, received_at FROM standard_history
-    UNION ALL
-    SELECT publisher, position, recorded_at, received_at FROM batch_history
-    UNION ALL
-    SELECT publisher, position, recorded_at, received_at FROM seal_history
-), steps AS (
-    SELECT publisher,
-           position,
-           epoch(lag(recorded_at) OVER (PARTITION BY publisher ORDER BY position) - recorded_at) AS back_s,
-           epoch(recorded_at - received_at) AS ahead_s
-    FROM moments
-), judged AS (
-    SELECT s.publisher, max(epoch(s.recorded_at - v.judged_at)) AS ahead_s
-    FROM seal_history AS s
-    JOIN seal_verdicts AS v ON v.publisher = s.publisher AND v.seal_no = s.version
-    GROUP BY ALL
-)
-SELECT publisher,
-       max(steps.back_s) AS stepped_back_s,
-       arg_max(steps.position, steps.back_s) AS stepped_back_at_position,
-       max(steps.ahead_s) AS ahead_of_log_s,
-       any_value(judged.ahead_s) AS ahead_of_hub_s
-FROM steps
-LEFT JOIN judged USING (publisher)
-GROUP BY publisher
-HAVING max(steps.back_s) > 60 OR max(steps.ahead_s) > 60 OR any_value(judged.ahead_s) > 60
-ORDER BY publisher;
 -- What holds for subjects about whom something was decided, and who may see personal fields: the newest record of each stream
 -- that the logs hold, also where this file has not reached it yet. Taken over before the first read, see projections/measures.py.
 CREATE TABLE subject_measures (
@@ -170,8 +113,11 @@ CREATE TABLE grants (
     expires_at TIMESTAMPTZ
 );
 
--- Pseudonym and personal fields of subjects whose processing is restricted: stored here and used nowhere; readers may not ask it.
-CREATE TABLE set_aside (event_id UUID, entity_id UUID, version INTEGER, business_key VARCHAR, subject_token VARCHAR, personal BLOB);
+-- What leads to persons whose processing is restricted: key, pseudonym, other fields that identify (as JSON) and personal fields.
+-- Stored here and used nowhere; readers may not ask it.
+CREATE TABLE set_aside (
+    kind VARCHAR, event_id UUID, entity_id UUID, version INTEGER, business_key VARCHAR, token VARCHAR, others VARCHAR, personal BLOB
+);
 
 -- Erased values that may still stand in freed blocks of this file, until they are overwritten.
 CREATE TABLE unscrubbed (since_commit BIGINT);

@@ -21,8 +21,10 @@ FACT_KINDS: Final = ("service_object", "supply", "standard")
 KINDS: Final = (*FACT_KINDS, "batch", "seal", "member", "measure", "grant")
 LOCAL_KINDS: Final = ("access",)
 """Kinds of records that stay where they are stored: never in a publisher's log, nor in the base."""
-PERSONAL: Final = "service_object_personal"
-"""The record inside the encrypted field `personal`: no kind of event, but evolved by the same rules."""
+PERSONAL: Final = "personal"
+"""The record inside the encrypted field of the same name: no kind of event, but evolved by the same rules."""
+PERSONAL_FIELD: Final = "personal"
+"""The field of encrypted personal information, in every kind that has it."""
 NAMES: Final = (*KINDS, *LOCAL_KINDS, PERSONAL)
 FOLDER: Final = Path(__file__).resolve().parent
 EARLIER: Final = "earlier"
@@ -272,23 +274,3 @@ def codes(kind: str, path: str) -> frozenset[str] | None:
     """Codes allowed at a path (see field_at); None where any text is: no list is stated, or it is open."""
     stated = code_list(field_at(kind, path).doc)
     return frozenset(stated.codes) if stated is not None and stated.closed else None
-
-
-_BAND = re.compile(r"(?:age|male|female)_(0|[1-9]\d{0,2})_(plus|0|[1-9]\d{0,2})")
-
-
-@cache
-def _plain_groups() -> tuple[str, ...]:
-    stated = code_list(field_at("service_object", "group_code").doc)
-    return stated.codes if stated is not None else ()
-
-
-def is_group_code(text: str) -> bool:
-    """Whether a text is a population group: a code that group_code's doc names, or a band of completed years.
-
-    Bands are age_, male_ or female_ with LOW_HIGH (both included, LOW not above HIGH) or LOW_plus.
-    """
-    if text in _plain_groups():
-        return True
-    band = _BAND.fullmatch(text)
-    return band is not None and (band[2] == "plus" or int(band[1]) <= int(band[2]))

@@ -92,10 +92,10 @@ class Base:
             raise BaseDamaged(f"{file} is gone; make it anew from the log with `yrd rebuild`.")
         try:
             connection = connect(self.home, file)
-            layout = [] if fresh else connection.execute("SELECT version FROM layout").fetchall()
+            fit = fresh or tables.is_fit(connection)
         except duckdb.Error as error:
             raise damaged(file, error) from error
-        if not fresh and layout != [(tables.LAYOUT,)]:
+        if not fit:
             connection.close()
             raise BaseDamaged(f"{file} has another table layout than this release; make it anew from the log with `yrd rebuild`.")
         if fresh:

@@ -10,7 +10,7 @@ import duckdb
 
 from connectors.home.folder import Home
 from connectors.persons.decryption import forget
-from projections.measures import scrub, waits_for_scrubbing
+from projections.subject_measures import scrub, waits_for_scrubbing
 
 ENDED_GRANTS_EVERY_S = 60.0
 """How often the hub looks for keys of grants that expired or were revoked. Nothing is shown under them meanwhile."""

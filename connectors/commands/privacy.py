@@ -41,8 +41,8 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Destroy a person's key and take pseudonym and personal fields out of every base; the events' bytes stay."""
-    record = _measure(home, publisher, subject_name, ERASURE, True, _said(reason, basis, operator))
-    _tell(as_json, record, f"Subject {record['subject_id']} is erased; bases take it out when they next see the log.")
+    records = _measure(home, publisher, subject_name, ERASURE, True, _said(reason, basis, operator))
+    _tell(as_json, records, "Subject {subject} is erased; bases take it out when they next see the log.")
 
 
 def readmit(
@@ -55,8 +55,8 @@ def readmit(
     as_json: JsonOption = False,
 ) -> None:
     """Let an erased person be recorded again from now on; what was erased stays erased."""
-    record = _measure(home, publisher, subject_name, ERASURE, False, _said(reason, basis, operator))
-    _tell(as_json, record, f"Subject {record['subject_id']} may be recorded again from now on.")
+    records = _measure(home, publisher, subject_name, ERASURE, False, _said(reason, basis, operator))
+    _tell(as_json, records, "Subject {subject} may be recorded again from now on.")
 
 
 def restrict(
@@ -73,10 +73,9 @@ def restrict(
     """Stop every use of a person's data but storage and audit, while it may not be erased yet."""
     retained = day(until)
     said = _said(reason, basis, operator) | ({} if retained is None else {"retention_until": retained})
-    record = _measure(home, publisher, subject_name, RESTRICTION, not lift, said)
-    _tell(
-        as_json, record, f"Processing of subject {record['subject_id']} is {'free again' if lift else 'restricted to storage'}."
-    )
+    records = _measure(home, publisher, subject_name, RESTRICTION, not lift, said)
+    ends = "free again" if lift else "restricted to storage"
+    _tell(as_json, records, f"Processing of subject {{subject}} is {ends}.")
 
 
 def hold(
@@ -90,11 +89,12 @@ def hold(
     as_json: JsonOption = False,
 ) -> None:
     """Place a legal hold, which forbids erasure."""
-    record = _measure(home, publisher, subject_name, HOLD, not lift, _said(reason, basis, operator))
-    _tell(as_json, record, f"Subject {record['subject_id']} {'may be erased again' if lift else 'is held and not erased'}.")
+    records = _measure(home, publisher, subject_name, HOLD, not lift, _said(reason, basis, operator))
+    ends = "may be erased again" if lift else "is held and not erased"
+    _tell(as_json, records, f"Subject {{subject}} {ends}.")
 
 
-def _measure(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: dict[str, Any]) -> Record:
+def _measure(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: dict[str, Any]) -> list[Record]:
     opened = Home(home)
     return take_measure(opened, publisher, _named(name), measure, in_force, said, tokeniser(opened))
 
@@ -108,12 +108,15 @@ def _named(name: str) -> str:
     return str(typer.prompt("id_type|number", hide_input=True, err=True)) if name == "-" else name
 
 
-def _tell(as_json: bool, record: Record, sentence: str) -> None:
+def _tell(as_json: bool, records: list[Record], sentence: str) -> None:
+    """One sentence per entity about the person; in JSON the first record, and all their identities."""
     if as_json:
         names = ("event_id", "event_type", "publisher", "subject_id", "measure", "in_force", "recorded_at")
-        print_json({name: record[name] for name in names})
-    else:
-        say(sentence)
+        first = {name: records[0][name] for name in names}
+        print_json({**first, "subject_ids": [record["subject_id"] for record in records]})
+        return
+    for record in records:
+        say(sentence.format(subject=record["subject_id"]))
 
 
 @subject.command("export")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,10 +27,11 @@ from connectors.persons.columns import BYTES, packed_columns
 from connectors.persons.spill import SetAside
 from repository.controls.subject_measure import ERASURE, FREE, KIND, Standing, SubjectWithheld, decide, standings
 from repository.decisions.entity import Entity, Record
+from repository.decisions.state import default_of
 from repository.events.encoding import decode_own
 from repository.events.identity import entity_id
-from repository.kinds.rules import Violation
-from repository.kinds.service_object import KIND as SERVICE_OBJECT
+from repository.kinds.register import PERSONS
+from repository.kinds.rules import Person, Violation
 from repository.persons.key_blocks import SUBJECT_BYTES, cut
 from repository.persons.personal import (
     NONCE_BYTES,
@@ -45,6 +47,7 @@ from repository.persons.personal import (
 )
 from repository.persons.subject_keys import DIGEST_BYTES, ENTRY_BYTES, SubjectKeys, load_master
 from repository.store.publisher import Publisher
+from schemas.contracts import PERSONAL_FIELD, fields
 
 CHINA: Final = timezone(timedelta(hours=8))
 TOKEN: Final = re.compile("t[0-9a-f]{8}:[0-9a-f]{64}")
@@ -102,6 +105,7 @@ class Persons:
         self._measures: list[Record] = []
         self._standings: dict[UUID, Standing] = {}
         self._followed = 0
+        self._tokens: tuple[int, Mapping[str, Standing]] | None = None
         self._pending: list[bytes] = []
         self._aside: SetAside | None = None
         self._ciphers: CipherProcess | None = None
@@ -141,14 +145,40 @@ class Persons:
             self._standings = standings(self._measures)
             self._followed = recorded[-1].id
 
-    def decided_keys(self) -> dict[str, UUID]:
-        """Business key -> entity, of all subjects about which something was decided: never plainly new to an import."""
-        found: dict[str, UUID] = {}
+    def decided_keys(self, kind: str) -> dict[str, UUID]:
+        """Business key -> entity, of all subjects of a kind about which something was decided: never plainly new to an import."""
+        if kind not in PERSONS:
+            return {}
+        decided = (entity for entity in self._decided() if entity.kind == kind)
+        return {str(record["business_key"]): entity.id for entity in decided for record in entity.records}
+
+    def _decided(self) -> Iterator[Entity]:
+        """The entities about which something was decided."""
         for subject in self.standings():
             entity = self.store.by_id(subject)
-            if entity is not None:
-                found |= {str(record["business_key"]): subject for record in entity.records}
-        return found
+            if entity is not None and entity.kind in PERSONS:
+                yield entity
+
+    def token_standings(self) -> Mapping[str, Standing]:
+        """Token -> what holds for the person, of all whose data may not be recorded now, whichever kind it was decided in."""
+        if self._tokens is None or self._tokens[0] != self._known_until():
+            found: dict[str, Standing] = {}
+            for entity in self._decided():
+                standing = self._standings[entity.id]
+                if standing.erased or standing.restricted:
+                    token = PERSONS[entity.kind].token
+                    found |= {str(record[token]): standing for record in entity.records if record[token]}
+            self._tokens = (self._followed, found)
+        return self._tokens[1]
+
+    def _known_until(self) -> int:
+        self._follow()
+        return self._followed
+
+    def refuse_withheld(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Raise SubjectWithheld for a fact about a person whose data may not be recorded, under whatever key it comes."""
+        if kind in PERSONS and (token := fields.get(PERSONS[kind].token)) is not None:
+            self.token_standings().get(str(token), FREE).refuse()
 
     # -- for decisions --
 
@@ -157,7 +187,7 @@ class Persons:
 
         What was erased is not known any more, neither fields nor pseudonym.
         """
-        if entity.kind != SERVICE_OBJECT:
+        if entity.kind not in PERSONS:
             return entity
         standing = self.standing(entity.id)
         standing.refuse()
@@ -165,30 +195,36 @@ class Persons:
 
     def shown(self, entity: Entity, standing: Standing = FREE) -> Entity:
         """As `opened`, whatever holds for the subject: for the person's own record, and for audit."""
-        return replace(entity, records=[self._shown(record, standing.erased_to or 0) for record in entity.records])
+        rule, erased_to = PERSONS[entity.kind], standing.erased_to or 0
+        return replace(entity, records=[self._shown(entity.kind, rule, record, erased_to) for record in entity.records])
 
-    def _shown(self, record: Record, erased_to: int) -> Record:
-        if record["subject_type"] != "person":
+    def _shown(self, kind: str, rule: Person, record: Record, erased_to: int) -> Record:
+        if not rule.of(record):
             return record
         if record["version"] <= erased_to:
-            return {**record, "subject_token": None, "personal": None}
-        return {**record, "personal": self.plain(record)}
+            gone = [name for name in (rule.token, *rule.others, PERSONAL_FIELD) if name in record]
+            return record | {name: default_of(fields(kind)[name]) for name in gone}
+        return {**record, PERSONAL_FIELD: self.plain(record)} if PERSONAL_FIELD in record else record
 
     def plain(self, record: Record) -> Plain | None:
         """The personal fields of one stored event; None where it has none or their key is destroyed."""
-        blob = record["personal"]
+        blob = record.get(PERSONAL_FIELD)
         if not isinstance(blob, bytes):
             return None
         subject, key_id = UUID(str(record["entity_id"])), head(blob).key_id
         key, self._used = self.keys.by_id(subject, key_id), (subject, key_id)
         return None if key is None else decrypt(blob, group_keys(key.secret), UUID(str(record["event_id"])))
 
-    def erase_late(self, entity: Entity) -> None:
+    def erase_late(self, entity: Entity, stated: Mapping[str, object] = MappingProxyType({})) -> None:
         """Extend an erasure to what was recorded while it was being made. Raises SubjectWithheld where that happened.
 
         Whoever comes second, the one who erases or the one who reports, sees the other's record, so nothing slips between.
+        `stated` are the fields of the fact just recorded: its person may have been erased under another key.
         """
         standing = self.standing(entity.id)
+        if not standing.erased and entity.kind in PERSONS:
+            standing = self.token_standings().get(str(stated.get(PERSONS[entity.kind].token)), standing)
+            standing = replace(standing, erased_to=0)
         if not standing.erased:
             return
         late = self.store.by_id(entity.id)
@@ -210,16 +246,17 @@ class Persons:
 
     # -- for the store --
 
-    def encrypted(self, records: Sequence[Record]) -> list[Record]:
-        """The decided events as they are stored. Raises PersonalRefused or Violation for what may not be in a log."""
-        return [self._encrypted(record) if "subject_type" in record else record for record in records]
+    def encrypted(self, kind: str, records: Sequence[Record]) -> list[Record]:
+        """The decided events of a kind as they are stored. Raises PersonalRefused or Violation for what may not be in a log."""
+        rule = PERSONS.get(kind)
+        return [self._encrypted(rule, record) for record in records] if rule is not None else list(records)
 
-    def _encrypted(self, record: Record) -> Record:
-        self._refuse_recognisable(record)
-        plain = record["personal"]
+    def _encrypted(self, rule: Person, record: Record) -> Record:
+        self._refuse_recognisable(rule, record)
+        plain = record.get(PERSONAL_FIELD)
         if plain is None:
             return record
-        if record["subject_type"] != "person":
+        if not rule.of(record):
             raise Violation("Personal fields belong to a person; leave them out, or state the person's identity.")
         if not isinstance(plain, Plain):
             raise Violation("Personal fields of another event are not taken over as they are; open the entity first.")
@@ -229,16 +266,17 @@ class Persons:
         key = self.keys.ensure(subject, record["version"], used)
         nonce = os.urandom(NONCE_BYTES)
         blob = encrypt(plain, key, UUID(str(record["event_id"])), nonce, self.home.settings.personal_cipher)
-        return {**record, "personal": blob}
+        return {**record, PERSONAL_FIELD: blob}
 
-    def _refuse_recognisable(self, record: Record) -> None:
-        """Outside synthetic homes a subject that is no group is a person under a token of the regional key, and nothing else."""
-        token = record["subject_token"]
-        if self.home.settings.synthetic or (record["subject_type"] == "population_group" and not token):
+    def _refuse_recognisable(self, rule: Person, record: Record) -> None:
+        """Outside synthetic homes a person stands under a token of the regional key, and under nothing else."""
+        token = record[rule.token]
+        if self.home.settings.synthetic or rule.of_nobody(record):
             return
-        if record["subject_type"] != "person" or not TOKEN.fullmatch(token or "") or record["business_key"] != token:
+        keyed = not rule.token_is_key or record["business_key"] == token
+        if not rule.of(record) or not TOKEN.fullmatch(token or "") or not keyed:
             raise Violation(
-                "A subject that is no population group is recorded as a person under the token of the regional key alone; "
+                f"{_whoever(rule)} is recorded as a person under the token of the regional key alone; "
                 'state "identity" with id_type and number, and this publisher makes the token.'
             )
 
@@ -309,6 +347,11 @@ def persons(home: Home, store: Publisher) -> Iterator[Persons]:
     finally:
         with suppress(OSError):
             opened.close()
+
+
+def _whoever(rule: Person) -> str:
+    nobody = " or ".join(each.replace("_", " ") for each in rule.nobody)
+    return f"A subject that is no {nobody}" if nobody else "Whoever this is about"
 
 
 def _id_bytes(identities: Sequence[str]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """What is decided about one subject: erasure, restriction, legal hold, and a person's own record (PIPL arts 44 to 50)."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -11,46 +11,90 @@ from connectors.home.regional_key import Tokeniser
 from connectors.persons.recording import Persons, persons
 from repository.controls.subject_measure import ERASURE, MeasureRefused, SubjectWithheld
 from repository.decisions.entity import Entity, Record
-from repository.kinds.service_object import KIND as SERVICE_OBJECT
+from repository.kinds.register import PERSONS
 from repository.store.publisher import Publisher
-from schemas.contracts import state_fields
+from schemas.contracts import PERSONAL_FIELD, state_fields
 
 
-def subject_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> Entity:
-    """The person meant by a pseudonym, an entity's id, or "id_type|number". Raises MeasureRefused where it is nobody's."""
+def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> list[Entity]:
+    """All entities about the person meant by a pseudonym, an entity's id or key, or "id_type|number". Raises MeasureRefused.
+
+    A person may stand in several kinds, under several keys; the pseudonym holds them together.
+    """
     if "|" in named and tokeniser is not None:
         id_type, _, number = named.partition("|")
         named = tokeniser(id_type, number)
-    entity = None
-    with suppress(ValueError):
-        entity = store.by_id(UUID(named))
-    entity = entity or store.entity(SERVICE_OBJECT, named)
-    if not entity.records or entity.kind != SERVICE_OBJECT:
+    meant = [entity for entity in _meant(store, named) if entity.records and entity.kind in PERSONS]
+    tokens = {str(token) for entity in meant for record in entity.records if (token := record[PERSONS[entity.kind].token])}
+    known = {entity.id: entity for entity in (*meant, *(each for token in tokens | {named} for each in _under(store, token)))}
+    if not known:
         raise MeasureRefused(
             f"Publisher {store.code} has recorded no subject under this name; give the pseudonym or the entity's id, "
             "as queries show them, or - to type kind and number of the identity document."
         )
-    return entity
+    return list(known.values())
+
+
+def _meant(store: Publisher, named: str) -> Iterator[Entity]:
+    """The entity of this id, and those of this key."""
+    with suppress(ValueError):
+        entity = store.by_id(UUID(named))
+        if entity is not None:
+            yield entity
+    yield from (store.entity(kind, named) for kind in PERSONS)
+
+
+def _under(store: Publisher, token: str) -> Iterator[Entity]:
+    """The entities under a pseudonym that is not their key."""
+    for kind, rule in PERSONS.items():
+        if not rule.token_is_key:
+            yield from (entity for id_ in store.holding(kind, token) if (entity := store.by_id(id_)) is not None)
 
 
 def take_measure(
     home: Home, code: str, named: str, measure: str, in_force: bool, said: Mapping[str, Any], tokeniser: Tokeniser | None
-) -> Record:
-    """Record a measure about a subject of one publisher, and carry it out at that publisher. Raises MeasureRefused.
+) -> list[Record]:
+    """Record a measure about a person at one publisher, one record per entity, and carry it out there. Raises MeasureRefused.
 
-    The record comes first: when the process ends before the key is destroyed, the next opening of the key store destroys it.
+    The records come first: when the process ends before a key is destroyed, the next opening of the key store destroys it.
+    An entity of which the measure holds already, or does not, is left as it is; where that is so of all, it is refused.
     """
     with (
         home.lock(f"publisher-{home.member(code)}", f"{measure} of a subject"),
         home.store(code) as store,
         persons(home, store) as known,
     ):
-        subject = subject_named(store, named, tokeniser)
-        record = known.record_measure(subject, measure, in_force, known.standing(subject.id), said)
+        taken: list[Record] = []
+        refused: MeasureRefused | None = None
+        subjects = subjects_named(store, named, tokeniser)
         if measure == ERASURE and in_force:
-            _erase_late(known, subject)
-            _forget_rejections(home, code, {str(record["business_key"]) for record in subject.records})
-        return record
+            # Of a person either everything goes or nothing: a hold on one entity keeps all of them. So it is tried first.
+            subjects.sort(key=lambda subject: not known.standing(subject.id).held)
+        for subject in subjects:
+            try:
+                taken.append(known.record_measure(subject, measure, in_force, known.standing(subject.id), said))
+            except MeasureRefused as error:
+                if known.standing(subject.id).held and measure == ERASURE and in_force:
+                    raise
+                refused = refused or error
+                continue
+            if measure == ERASURE and in_force:
+                _erase_late(known, subject)
+                _forget_rejections(home, code, _identifying(subject))
+        if refused is not None and not taken:
+            raise refused
+        return taken
+
+
+def _identifying(subject: Entity) -> set[str]:
+    """The texts in an entity's events that lead to its person."""
+    rule = PERSONS[subject.kind]
+    texts = {str(record[name]) for record in subject.records for name in ("business_key", rule.token) if record[name]}
+    return texts | {text for record in subject.records for name in rule.others for text in _texts(record[name])}
+
+
+def _texts(value: object) -> list[str]:
+    return [value] if isinstance(value, str) and value else [str(each) for each in value] if isinstance(value, list) else []
 
 
 def _erase_late(known: Persons, subject: Entity) -> None:
@@ -59,8 +103,8 @@ def _erase_late(known: Persons, subject: Entity) -> None:
         known.erase_late(subject)
 
 
-def _forget_rejections(home: Home, code: str, tokens: set[str]) -> None:
-    """Take the pseudonym out of the kept rejections of this publisher."""
+def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
+    """Take what leads to the person out of the kept rejections of this publisher."""
     path = home.folder / "rejections" / f"{code}.sqlite"
     if not path.exists():
         return
@@ -68,37 +112,43 @@ def _forget_rejections(home: Home, code: str, tokens: set[str]) -> None:
     try:
         connection.execute("PRAGMA secure_delete = ON")
         with connection, suppress(sqlite3.OperationalError):
-            for token in tokens:
+            for text in texts:
                 connection.execute(
                     "UPDATE rejections SET value = '(erased)', reason = replace(reason, ?, '(erased)') "
                     "WHERE value = ? OR instr(reason, ?) > 0",
-                    [token, token, token],
+                    [text, text, text],
                 )
     finally:
         connection.close()
 
 
 def own_record(home: Home, code: str, named: str, tokeniser: Tokeniser | None) -> dict[str, Any]:
-    """All that a publisher has recorded of one person, in plain, as the person may ask for it (PIPL art. 45)."""
+    """All that a publisher has recorded of one person, in plain, as the person may ask for it (PIPL art. 45).
+
+    The first entity's identity and standing lead; `events` are those of all entities about the person, each with its kind.
+    """
     with home.store(code) as store, persons(home, store) as known:
-        subject = subject_named(store, named, tokeniser)
-        standing = known.standing(subject.id)
-        if standing.erased:
-            raise MeasureRefused(f"Subject {subject.id} was erased; nothing that identifies the person is left to give.")
+        subjects = [(each, known.standing(each.id)) for each in subjects_named(store, named, tokeniser)]
+        first = subjects[0][0]
+        if all(each.erased for _, each in subjects):
+            raise MeasureRefused(f"Subject {first.id} was erased; nothing that identifies the person is left to give.")
         events = [
-            _told(record) for record in known.shown(subject, standing).records if record["version"] > (standing.erased_to or 0)
+            _told(subject.kind, record)
+            for subject, stands in subjects
+            for record in known.shown(subject, stands).records
+            if not stands.erased and record["version"] > (stands.erased_to or 0)
         ]
         return {
             "publisher": code,
-            "entity_id": str(subject.id),
-            "subject_token": subject.business_key,
-            "restricted": standing.restricted,
-            "legal_hold": standing.held,
+            "entity_id": str(first.id),
+            "subject_token": first.records[-1][PERSONS[first.kind].token],
+            "restricted": any(each.restricted for _, each in subjects),
+            "legal_hold": any(each.held for _, each in subjects),
             "events": events,
         }
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _told(kind: str, record: Record) -> dict[str, Any]:
     envelope = (
         "event_id",
         "event_type",
@@ -111,7 +161,7 @@ def _told(record: Record) -> dict[str, Any]:
         "reason",
         "source",
     )
-    state = {name: record[name] for name in state_fields(SERVICE_OBJECT) if record[name] not in (None, [])}
-    personal = record["personal"]
-    shown = {**state, "personal": dict(personal)} if personal else state
-    return {name: record[name] for name in envelope if record[name] is not None} | shown
+    state = {name: record[name] for name in state_fields(kind) if record[name] not in (None, [])}
+    personal = record.get(PERSONAL_FIELD)
+    shown = {**state, PERSONAL_FIELD: dict(personal)} if personal else state
+    return {"kind": kind, **{name: record[name] for name in envelope if record[name] is not None}, **shown}

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from connectors.profiles.conversions import FALSE, POLARS, TRUE, Cell, Scalar, Target, convert, target_at
 from connectors.profiles.toml_tables import Table, did_you_mean
 from repository.decisions.facts import PATH
+from repository.kinds.register import PERSONS
 from repository.registers import text
 from schemas import contracts
 
@@ -28,7 +29,8 @@ def field_target(table: Table, kind: str, path: str) -> Target:
             return target_at(kind, path)
         cells = [f"{array['array']}[{array['item']}].{cell}" for cell in known if cell != "item_code"]
         raise table.wrong(path, None, f"is not a field of {kind}; {did_you_mean(path, cells)}")
-    plain = {name: found for name, found in state.items() if found.word in POLARS and name != "subject_token"}
+    token = PERSONS[kind].token if kind in PERSONS else ""
+    plain = {name: found for name, found in state.items() if found.word in POLARS and name != token}
     if path not in plain:
         lists = [f"{name}[ITEM].{cell}" for name, found in state.items() for cell in found.entry if cell != "item_code"]
         raise table.wrong(path, None, f"is not a field of {kind}; {did_you_mean(path, [*plain, *lists])}")

@@ -44,7 +44,7 @@ def fast(cell: Cell, target: Target, source: pl.Expr) -> pl.Expr | None:
         return None
     if target.path == "uscc":
         return _fast_credit_code(source)
-    if target.word == "string" and target.path != "group_code":
+    if target.word == "string" and target.judged is None:
         return source if target.codes is None else pl.when(source.is_in(sorted(target.codes))).then(source)
     guarded = _GUARDED.get(target.word)
     return guarded(source) if guarded is not None else None

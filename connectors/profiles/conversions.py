@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
+from repository.kinds.register import RULES
 from repository.registers import divisions, identifiers, text
 from schemas import contracts
 
@@ -85,11 +86,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The field that a value is for: its state path, the word of its type, and the codes it allows (None: any)."""
+    """The field that a value is for: its state path, the word of its type, and the codes it allows (None: any).
+
+    `judged` is for a list of codes that only the kind's rules can judge: whether a text is one, and an example.
+    """
 
     path: str
     word: str
     codes: frozenset[str] | None = None
+    judged: tuple[Callable[[str], bool], str] | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -121,7 +126,8 @@ UNKNOWN: Final = Converted(None)
 
 def target_at(kind: str, path: str) -> Target:
     """Target for a state path of a kind. KeyError where the schema has no such field."""
-    return Target(path, contracts.field_at(kind, path).word, contracts.codes(kind, path))
+    judged = RULES[kind].codes.get(path) if kind in RULES else None
+    return Target(path, contracts.field_at(kind, path).word, contracts.codes(kind, path), judged)
 
 
 def convert(cell: Cell, target: Target, raw: str | None, place: Place = NOWHERE) -> Converted:
@@ -196,9 +202,9 @@ def _product(value: Decimal, factor: Decimal) -> Decimal:
 
 
 def _coded(target: Target, found: str) -> str:
-    group = target.path == "group_code"
-    if (group and not contracts.is_group_code(found)) or (target.codes is not None and found not in target.codes):
-        allowed = "a group such as total, age_65_plus or male_60_64" if group else ", ".join(sorted(target.codes or ()))
+    unknown = target.codes is not None and found not in target.codes
+    if unknown or (target.judged is not None and not target.judged[0](found)):
+        allowed = ", ".join(sorted(target.codes or ())) if target.judged is None else target.judged[1]
         raise ValueError(f"{found!r} is not a code of {target.path}, which allows {allowed}; map it with values.")
     return found
 

@@ -15,46 +15,13 @@ import polars as pl
 from connectors.dumps import Dump, Layout, open_dump
 from connectors.profiles import profile as profiles
 from connectors.profiles.conversions import target_at
+from connectors.profiles.header_words import Words, ranked, words_of
 from repository.registers.text import normalise, number
+from schemas.contracts import FACT_KINDS
 
 LOOKED_AT: Final = 10_000
 """Rows that a draft is guessed from."""
 
-FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "supply": {
-        "provider_name": "名称 机构名称 单位名称 医院名称 养老机构名称 学校名称 服务机构 name",
-        "uscc": "统一社会信用代码 社会信用代码 信用代码 uscc",
-        "address": "地址 详细地址 机构地址 单位地址 address",
-        "phone": "电话 联系电话 咨询电话 服务电话 tel phone",
-        "grade": "等级 级别 机构等级 医院等级 grade level",
-        "longitude": "经度 lng lon longitude",
-        "latitude": "纬度 lat latitude",
-        "opening_hours": "开放时间 服务时间 营业时间 开诊时间 hours",
-        "remarks": "备注 特色服务 说明 remarks",
-        "offers[YRD050101].capacity": "床位 床位数 核定床位 核定床位数 beds",
-        "offers[YRD050101].price": "价格 收费 收费标准 月收费 price",
-    },
-    "standard": {
-        "item_name": "项目 项目名称 服务项目 事项名称 item",
-        "text": "标准 服务标准 保障标准 支付标准 标准内容 standard_text",
-        "object_rule": "服务对象 保障对象 对象 target_group",
-        "domain": "领域 domain",
-        "value": "金额 数值 标准值 amount value",
-        "payer_split": "支出责任",
-        "lead_department": "牵头单位 牵头部门 牵头负责单位 lead_department",
-    },
-    "service_object": {},
-}
-"""Words of headers, by the field they mean, for each kind. The first word found wins."""
-
-GROUPS: Final[Mapping[str, str]] = {
-    "total": "合计 总人口 常住人口 人口数 人口数_合计 popu",
-    "male": "男 男性 人口数_男",
-    "female": "女 女性 人口数_女",
-    "urban": "城镇人口",
-    "rural": "乡村人口",
-    "household": "户数 家庭户数",
-}
 SHARED: Final[Mapping[str, str]] = {
     "code": "区划代码 行政区划代码 区县代码 区划编码 行政区划 district_code division_code region_code city_code",
     "place": "城市 市 地市 所属城市 city city_name",
@@ -66,23 +33,6 @@ SHARED: Final[Mapping[str, str]] = {
     "number": "编号 序号 代码 机构编码 id serialnumber",
     "identity": "身份证 身份证号 身份证号码 公民身份号码 社会保障号码",
 }
-HINTS: Final[Mapping[str, str]] = {
-    "uscc": "a wrong check character is kept and flagged",
-    "longitude": "state the datum below: GPS is WGS-84, 高德 and 腾讯 are GCJ-02, 百度 is BD-09",
-    "offers[YRD050101].capacity": "YRD050101 is residential care for the elderly; put the code of your service",
-    "offers[YRD050101].price": "put the code of your service, and what one price pays for",
-}
-EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "latitude": ('# coordinate_system = {{ constant = "BD-09" }}   # WGS-84, GCJ-02 or BD-09',),
-    "offers[YRD050101].capacity": ('"offers[YRD050101].unit" = {{ constant = "bed" }}',),
-    "offers[YRD050101].price": ('"offers[YRD050101].price_period" = {{ constant = "month" }}',),
-    "value": (
-        'value_max = {{ column = {column}, range = "high" }}',
-        'comparator = {{ column = {column}, range = "comparator" }}',
-        '# unit = {{ column = "...", values = {{ "元/月" = "CNY" }} }}   # and period = month, metric = amount',
-    ),
-}
-"""Lines that go with a field; {column} is its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +51,7 @@ def draft(path: Path, sheet: str | None = None) -> str:
     sample = _sample(Path(path), Layout(sheet=sheet))
     shared = _matches(sample.table.columns, SHARED)
     kind = _kind(sample.table.columns, shared)
-    fields = _matches([name for name in sample.table.columns if name not in shared.values()], FIELDS[kind])
+    fields = _matches([name for name in sample.table.columns if name not in shared.values()], words_of(kind).fields)
     sample.found.update(shared)
     parts = [
         _head(sample, kind),
@@ -112,8 +62,8 @@ def draft(path: Path, sheet: str | None = None) -> str:
     ]
     parts += [
         _authority(sample),
-        _unpivot(sample) if kind == "service_object" else "",
-        _unused(sample, fields),
+        _unpivot(sample, kind),
+        _unused(sample, kind, fields),
     ]
     content = "\n\n".join(part for part in parts if part) + "\n"
     profiles.parse(content, sample.path.with_suffix(".toml"))
@@ -155,12 +105,18 @@ def _matches(columns: Sequence[str], words: Mapping[str, str]) -> dict[str, str]
 
 
 def _kind(columns: Sequence[str], shared: Mapping[str, str]) -> str:
-    if "identity" in shared:
-        return "service_object"
-    scores = {kind: len(_matches(columns, words)) for kind, words in FIELDS.items()}
-    scores["service_object"] = len(_matches(columns, GROUPS))
-    scores["standard"] += "doc_no" in shared
-    return max(("supply", "standard", "service_object"), key=lambda kind: scores[kind])
+    """The kind whose words fit most columns; with a column of identity numbers, among those about persons."""
+    kinds = [kind for kind in ranked() if words_of(kind).persons] if "identity" in shared else ranked()
+    return max(kinds, key=lambda kind: _score(columns, shared, words_of(kind)))
+
+
+def _score(columns: Sequence[str], shared: Mapping[str, str], words: Words) -> int:
+    unpivoted = _matches(columns, words.unpivot.words) if words.unpivot is not None else {}
+    return len(_matches(columns, words.fields)) + len(unpivoted) + sum(each in shared for each in words.evidence)
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
 
 
 def _quoted(value: str) -> str:
@@ -180,7 +136,7 @@ def _head(sample: Sample, kind: str) -> str:
             f"# Drafted from {normalise(sample.path.name)}. Check every line; write down origin and licence here.",
             f"name = {_quoted(name)}",
             'description = ""',
-            f"kind = {_quoted(kind)}   # service_object, supply or standard",
+            f"kind = {_quoted(kind)}   # {_either(FACT_KINDS)}",
             f"source = {_quoted(name)}   # check: the name of this source; it must stay the same for every later dump",
             f"scope = {_quoted(name)}   # check: what the list claims to list, such as: nursing homes of Nanjing",
             'completeness = "partial"   # "complete" only if what is absent from the list has closed',
@@ -193,16 +149,21 @@ def _head(sample: Sample, kind: str) -> str:
 
 def _key_columns(sample: Sample, kind: str) -> list[str]:
     """The first choice that tells all rows of the sample apart; where none does, the first choice there is."""
-    own = _matches(sample.table.columns, FIELDS[kind])
-    name = own.get("provider_name") or own.get("item_name")
-    code, place = sample.found.get("code"), sample.found.get("place")
-    numbers: list[list[str | None]] = [[column] for column in _number_columns(sample.table.columns)]
-    tried: list[list[str | None]] = [*numbers, [own.get("uscc")], [place or code, name], [name], [code], [place]]
-    if kind == "service_object":
-        tried = [[code], [place], *numbers]
+    own = _matches(sample.table.columns, words_of(kind).fields)
+    tried = [columns for choice in words_of(kind).key for columns in _meant(sample, own, choice)]
     choices = [found for each in tried if (found := [column for column in each if column]) and len(found) == len(each)]
     choices.append(sample.table.columns[:1])
     return next((each for each in choices if _doubles(sample, each) == (0, 0)), choices[0])
+
+
+def _meant(sample: Sample, own: Mapping[str, str], choice: Sequence[str]) -> list[list[str | None]]:
+    """A choice of key as columns: None for one that the dump lacks. Of several columns with numbers each is a choice."""
+    if choice == ("{number}",):
+        return [[column] for column in _number_columns(sample.table.columns)]
+    code, place = sample.found.get("code"), sample.found.get("place")
+    beside_others = place or code if len(choice) > 1 else place
+    marks = {"{code}": code, "{place}": beside_others}
+    return [[marks[part] if part in marks else own.get(part) for part in choice]]
 
 
 def _number_columns(columns: Sequence[str]) -> list[str]:
@@ -218,10 +179,11 @@ def _doubles(sample: Sample, columns: list[str]) -> tuple[int, int]:
 
 
 def _key(sample: Sample, kind: str) -> str:
-    if kind != "service_object":
+    unpivot = words_of(kind).unpivot
+    if unpivot is None or not _matches(sample.table.columns, unpivot.words):
         return _list(_key_columns(sample, kind))
     parts = _list(_key_columns(sample, kind))[1:-1]
-    return f'[{parts}, {{ field = "group_code" }}]' if _matches(sample.table.columns, GROUPS) else f"[{parts}]"
+    return f"[{parts}, {{ field = {_quoted(unpivot.set)} }}]"
 
 
 def _key_advice(sample: Sample, kind: str) -> str:
@@ -257,14 +219,13 @@ def _fields(sample: Sample, kind: str, fields: Mapping[str, str]) -> str:
         lines.append(f'division_code = {{ column = {_quoted(sample.found["code"])}, division = "code" }}')
     elif "place" in sample.found:
         lines.append(f'division_code = {{ column = {_quoted(sample.found["place"])}, division = "name" }}')
-    if kind == "supply":
-        lines.append('category = { constant = "other" }   # check: hospital, nursing_home, fever_clinic, school, ...')
-    if kind == "service_object" and "identity" not in sample.found:
-        lines.append('subject_type = { constant = "population_group" }')
+    words = words_of(kind)
+    lines += words.lines.get("always", ())
+    lines += words.lines.get("of_no_person", ()) if "identity" not in sample.found else ()
     for path, column in fields.items():
-        note = f"   # check: {HINTS[path]}" if path in HINTS else ""
+        note = f"   # check: {words.hints[path]}" if path in words.hints else ""
         lines.append(f"{_quoted(path) if '[' in path else path} = {_cell(sample, kind, path, column)}{note}")
-        lines += [extra.format(column=_quoted(column)) for extra in EXTRAS.get(path, ())]
+        lines += [extra.format(column=_quoted(column)) for extra in words.extras.get(path, ())]
     return "\n".join(lines)
 
 
@@ -272,8 +233,9 @@ def _cell(sample: Sample, kind: str, path: str, column: str) -> str:
     """The column; for a number that stands in words, also what to take out of it and what means nothing."""
     if target_at(kind, path).word not in ("long", "double", "decimal"):
         return _quoted(column)
-    if path == "value":
-        return f'{{ column = {_quoted(column)}, range = "low" }}'
+    part = words_of(kind).ranges.get(path)
+    if part is not None:
+        return f"{{ column = {_quoted(column)}, range = {_quoted(part)} }}"
     words = [normalise(cell) for cell in sample.table[column].drop_nulls().unique().sort()]
     words = [word for word in words if word and not _is_number(word)]
     without_digits = [word for word in words if not re.search(r"\d", word)]
@@ -302,18 +264,22 @@ def _authority(sample: Sample) -> str:
     return "\n".join(["[authority]", *lines]) if lines else ""
 
 
-def _unpivot(sample: Sample) -> str:
-    if "identity" in sample.found:
+def _unpivot(sample: Sample, kind: str) -> str:
+    words = words_of(kind)
+    if words.persons and "identity" in sample.found:
         return f'[person]\ncolumn = {_quoted(sample.found["identity"])}\nid_type = "citizen_number"'
-    groups = _matches(sample.table.columns, GROUPS)
+    unpivot = words.unpivot
+    if unpivot is None:
+        return ""
     return "\n\n".join(
-        f'[[unpivot]]\ncolumn = {_quoted(column)}\nset = {{ group_code = "{group}" }}\nfield = "persons"'
-        for group, column in groups.items()
+        f"[[unpivot]]\ncolumn = {_quoted(column)}\nset = {{ {unpivot.set} = {_quoted(value)} }}\nfield = {_quoted(unpivot.field)}"
+        for value, column in _matches(sample.table.columns, unpivot.words).items()
     )
 
 
-def _unused(sample: Sample, fields: Mapping[str, str]) -> str:
-    groups = _matches(sample.table.columns, GROUPS).values()
-    taken = {*fields.values(), *sample.found.values(), *groups}
+def _unused(sample: Sample, kind: str, fields: Mapping[str, str]) -> str:
+    unpivot = words_of(kind).unpivot
+    unpivoted = _matches(sample.table.columns, unpivot.words).values() if unpivot is not None else ()
+    taken = {*fields.values(), *sample.found.values(), *unpivoted}
     left = [normalise(name) for name in sample.table.columns if name not in taken]
     return f"# Columns not used: {', '.join(left[:60])}" if left else ""

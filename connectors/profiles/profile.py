@@ -18,8 +18,9 @@ from connectors.profiles.cells import Alternatives, alternatives, field_target, 
 from connectors.profiles.conversions import Cell, Target, convert, target_at
 from connectors.profiles.personal import check_personal, personal_cells
 from connectors.profiles.toml_tables import ProfileError, Table, did_you_mean
+from repository.kinds.register import PERSONS, RULES
 from repository.registers import text
-from schemas.contracts import FACT_KINDS
+from schemas.contracts import FACT_KINDS, PERSONAL_FIELD, state_fields
 
 __all__ = [
     "KeyPart",
@@ -46,7 +47,6 @@ KEY: Final = Target("key", "string")
 VALID_FROM: Final = Target("valid_from", "date")
 STATED_TO: Final = Target("stated_to", "date")
 ID_TYPES: Final = ("citizen_number", "hmt_residence_permit", "foreign_permanent_resident", "other")
-DEFAULT_STATUS: Final = {"supply": "active", "standard": "in_force"}
 AS_OF: Final = "as_of"
 
 
@@ -141,6 +141,17 @@ class Profile:
     path: Path
     personal: Mapping[str, Alternatives] = field(default_factory=dict)
     """The cells of each personal field, by its name in the personal schema."""
+
+    @property
+    def token_field(self) -> str:
+        """The field for the token of a row's person; empty where the kind leads to nobody."""
+        rule = PERSONS.get(self.kind)
+        return "" if rule is None else rule.token
+
+    @property
+    def keyed_by_token(self) -> bool:
+        """Whether the token of a row's person is its key, too."""
+        return self.person is not None and self.kind in PERSONS and PERSONS[self.kind].token_is_key
 
     def target(self, path: str) -> Target:
         """Type and codes of one state path of this profile's kind."""
@@ -312,11 +323,12 @@ def _fields(table: Table, kind: str, nulls: tuple[str, ...]) -> dict[str, Altern
 def _with_defaults(
     fields: dict[str, Alternatives], kind: str, person: Person | None, unpivot: tuple[Unpivot, ...]
 ) -> dict[str, Alternatives]:
-    """Supply and standards are in being unless the profile says how to tell; rows with an identity number are persons."""
+    """What is listed is in being, where the kind has it so and no field says otherwise; rows with an identity are persons."""
     given = {path for entry in unpivot for path in (entry.path, *entry.constants)} | set(fields)
-    defaults: dict[str, str] = {"status": DEFAULT_STATUS[kind]} if kind in DEFAULT_STATUS else {}
-    if person is not None:
-        defaults["subject_type"] = "person"
+    rules = RULES[kind]
+    defaults = dict([rules.still]) if rules.listing_implies_still else {}
+    if person is not None and rules.person is not None and rules.person.only is not None:
+        defaults |= dict([rules.person.only])
     return fields | {path: (Cell(constant=value),) for path, value in defaults.items() if path not in given}
 
 
@@ -380,10 +392,15 @@ def _checked(table: Table, name: str, constant: str, target: Target) -> None:
 
 def _check_whole(profile: Profile, top: Table) -> None:
     """What only the whole profile can tell."""
+    if RULES[profile.kind].occurrence and profile.completeness == "complete":
+        way_out = f'can\'t be said of {profile.kind}: each is an event of its day, which no list closes; write "partial".'
+        raise top.wrong("completeness", profile.completeness, way_out)
+    if profile.personal and PERSONAL_FIELD not in state_fields(profile.kind):
+        raise top.wrong("personal", None, f"has no place in {profile.kind}, which holds no personal fields; remove the table.")
     check_personal(top, profile.person is not None, profile.personal, replace(profile, person=None, personal={}).columns())
     if profile.person is not None:
         _check_person(profile, profile.person, top)
-    elif not profile.key:
+    if not profile.key and not profile.keyed_by_token:
         raise top.wrong(
             "key",
             None,
@@ -402,9 +419,11 @@ def _check_whole(profile: Profile, top: Table) -> None:
 
 
 def _check_person(profile: Profile, person: Person, top: Table) -> None:
-    if profile.kind != "service_object":
-        raise top.wrong("person.column", person.column, "is only for the kind service_object; remove [person].")
-    if profile.key or profile.previous_key:
+    rule = PERSONS.get(profile.kind)
+    if rule is None:
+        kinds = ", ".join(PERSONS)
+        raise top.wrong("person.column", person.column, f"is only for kinds about persons ({kinds}); remove [person].")
+    if rule.token_is_key and (profile.key or profile.previous_key):
         raise top.wrong("key", None, "is not given for persons: their token is the key; remove it.")
     elsewhere = replace(profile, person=None).columns()
     if text.normalise(person.column) in (text.normalise(name) for name in elsewhere):

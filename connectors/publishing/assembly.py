@@ -151,8 +151,8 @@ def keyed(facts: pl.DataFrame, profile: Profile, bad: BadCells) -> pl.DataFrame:
     """Facts with business_key (null where it cannot be told) and previous_key; what is wrong is marked refused."""
     if REFUSED not in facts.columns:
         facts = facts.with_columns(pl.lit(False).alias(REFUSED))
-    if profile.person is not None:
-        facts = facts.with_columns(business_key="subject_token", previous_key=pl.lit(None, pl.String))
+    if profile.keyed_by_token:
+        facts = facts.with_columns(business_key=profile.token_field, previous_key=pl.lit(None, pl.String))
     else:
         facts = _with_keys(facts, profile, bad)
     return _without_early_ends(_without_undated(facts, profile, bad), profile, bad)

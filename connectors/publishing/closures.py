@@ -42,7 +42,7 @@ def closures(
     """
     if profile.completeness != "complete" or as_of is None or profile.kind not in FACT_KINDS:
         return []
-    if profile.kind == "service_object" or None in rejected_keys or _older(connection, profile, as_of):
+    if not RULES[profile.kind].closes or None in rejected_keys or _older(connection, profile, as_of):
         return []
     name, value = RULES[profile.kind].still
     listed = (

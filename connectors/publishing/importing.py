@@ -41,7 +41,6 @@ from repository.decisions.timeline import BEGINNING, FOREVER
 from repository.events.identity import leaf_hash
 from repository.kinds.register import RULES
 from repository.kinds.rules import Violation
-from repository.kinds.service_object import KIND as SERVICE_OBJECT
 from repository.persons.personal import PersonalRefused, Plain
 from repository.store.bulk import FirstEvents
 from repository.store.publisher import INSERT_EVENTS, Append, Publisher, StoredRow, stored_row
@@ -188,9 +187,7 @@ def _record(work: _Import, closing: list[Closure]) -> None:
     with work.store.bulk() as append:
         buffer = _Buffer(append, work.counts, work.recorded, work.persons)
         # New ones first: they leave the staging table, and what remains is for the entities to decide.
-        moved = {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
-        moved |= work.persons.decided_keys() if work.profile.kind == SERVICE_OBJECT else {}
-        for new in one_behind(_new(work, frame) for frame in work.staging.take_new(moved)):
+        for new in one_behind(_new(work, frame) for frame in work.staging.take_new(_known_otherwise(work))):
             _record_new(work, buffer, new)
         for successor in work.staging.successors():
             _rename(work, buffer, recording, successor)
@@ -208,6 +205,16 @@ def _record(work: _Import, closing: list[Closure]) -> None:
         work.recorded.add([row], [leaf_hash(row.state)])
 
 
+def _known_otherwise(work: _Import) -> set[str]:
+    """Keys of which the history knows nothing and something is known: renamed ones, and those of persons who are withheld."""
+    kind = work.profile.kind
+    moved = {key for moved_kind, key in work.store.moved_keys() if moved_kind == kind}
+    if not work.profile.token_field:
+        return moved
+    withheld = work.staging.keys_stating(work.profile.token_field, work.persons.token_standings().keys())
+    return moved | work.persons.decided_keys(kind).keys() | set(withheld)
+
+
 @dataclass
 class _Buffer:
     """Stored rows on their way into the transaction, counted when they go."""
@@ -220,7 +227,7 @@ class _Buffer:
 
     def add(self, kind: str, records: list[dict[str, Any]]) -> None:
         """Decided events, their personal fields in plain until here."""
-        self.rows += [stored_row(kind, record) for record in self.persons.encrypted(records)]
+        self.rows += [stored_row(kind, record) for record in self.persons.encrypted(kind, records)]
         if len(self.rows) >= INSERT_EVENTS:
             self.flush()
 
@@ -294,9 +301,10 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
         start = fact.valid_from
         knew = any((start is None or s.start <= start) and (start is None or start < s.end) for s in entity.timeline)
         try:
+            work.persons.refuse_withheld(entity.kind, fact.fields)
             events = report(entity, fact, recording)
             buffer.add(entity.kind, events)
-        except (NotAState, Violation, Superseded, PersonalRefused) as error:
+        except (NotAState, Violation, Superseded, PersonalRefused, SubjectWithheld) as error:
             _refuse(work, row, str(error))
             continue
         if not events:

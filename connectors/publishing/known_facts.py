@@ -14,9 +14,9 @@ import duckdb
 from connectors.home.databases import connect, remove
 from connectors.home.folder import Home
 from projections import tables
-from projections.measures import scrub
 from projections.projector import Projector
 from projections.reading_ahead import read_ahead
+from projections.subject_measures import scrub
 from repository.store.log import EmbeddedLog, LogChanged
 from repository.store.publisher import Publisher
 
@@ -59,7 +59,7 @@ def _usable(home: Home, path: Path, store: Publisher) -> duckdb.DuckDBPyConnecti
     connection = None
     try:
         connection = connect(home, path)
-        if connection.execute("SELECT version FROM layout").fetchall() == [(tables.LAYOUT,)]:
+        if tables.is_fit(connection):
             Projector(connection).recognise(EmbeddedLog([store]))
             return connection
     except (duckdb.Error, LogChanged):

@@ -7,7 +7,7 @@ accepted or rejected whole; of a row that gives several facts (unpivot) only the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import polars as pl
 
@@ -23,9 +23,8 @@ from connectors.publishing import assembly
 from connectors.publishing.assembly import BadCells, Rejection
 from connectors.publishing.row_choice import choose
 from repository.registers import text
+from schemas.contracts import PERSONAL_FIELD
 
-SUBJECT: Final = "subject_token"
-PERSONAL: Final = "personal"
 Seal: TypeAlias = Callable[[Mapping[str, pl.Series], pl.Series], pl.Series]
 """(personal columns by field, tokens) -> the column `personal` as it is staged: nothing of it readable."""
 
@@ -164,7 +163,7 @@ class Mapper:
         for slot in self.slots:
             filling.done[slot.name] = self._filled(slot, filling).alias(slot.name)
         if self.profile.person is not None:
-            filling.done[SUBJECT] = self._tokens(clean[self.profile.person.column], bad)
+            filling.done[self.profile.token_field] = self._tokens(clean[self.profile.person.column], bad)
         return self._sealed(pl.DataFrame(list(filling.done.values())), bad), filling.flags
 
     def _sealed(self, base: pl.DataFrame, bad: BadCells) -> pl.DataFrame:
@@ -175,7 +174,7 @@ class Mapper:
         for slot, rows in told_in_clear(base):
             bad.add(slot, tuple(c for cell in self.profile.authority.get(slot, ()) for c in cell.columns), rows)
         rest = base.drop([f"{PREFIX}{name}" for name in columns])
-        return rest if self.seal is None else rest.with_columns(self.seal(columns, base[SUBJECT]))
+        return rest if self.seal is None else rest.with_columns(self.seal(columns, base[self.profile.token_field]))
 
     def _filled(self, slot: Slot, filling: Filling) -> pl.Series:
         """Values of one slot: of each row the first of its cells that states something or is bad."""
@@ -210,8 +209,8 @@ class Mapper:
         missing = pl.lit("states no identity number, so nobody can be found by it; complete the row or leave it out.")
         reason = pl.col("number").replace_strict(reasons, default=None, return_dtype=pl.String)
         found = frame.with_columns(reason=pl.when(pl.col("number").is_null()).then(missing).otherwise(reason))
-        bad.add(SUBJECT, (person.column,), found.filter(pl.col("reason").is_not_null()).select("row", "reason"))
-        return numbers.replace_strict(tokens, default=None, return_dtype=pl.String).alias(SUBJECT)
+        bad.add(self.profile.token_field, (person.column,), found.filter(pl.col("reason").is_not_null()).select("row", "reason"))
+        return numbers.replace_strict(tokens, default=None, return_dtype=pl.String).alias(self.profile.token_field)
 
     def _unpivoted(self, base: pl.DataFrame, clean: pl.DataFrame, bad: BadCells) -> pl.DataFrame:
         """One row per row and entry whose cell states something; a bad cell costs only its own fact."""
@@ -267,10 +266,10 @@ class Mapper:
 
 def _paths(profile: Profile, entries: Sequence[Unpivot], sealing: bool) -> dict[str, pl.DataType]:
     """Every state path that a fact of this profile mentions, in the order of the columns, with its type."""
-    own = [SUBJECT] if profile.person is not None else []
+    own = [profile.token_field] if profile.person is not None else []
     unpivoted = [path for entry in entries for path in (*entry.constants, entry.path)]
     types = {path: profile.target(path).dtype for path in (*profile.fields, *own, *unpivoted)}
-    return types | ({PERSONAL: pl.Binary()} if profile.personal and sealing else {})
+    return types | ({PERSONAL_FIELD: pl.Binary()} if profile.personal and sealing else {})
 
 
 def _from_file(slot: Slot) -> bool:

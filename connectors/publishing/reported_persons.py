@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from connectors.home.regional_key import Tokeniser
+from repository.kinds.register import PERSONS
 from repository.persons.personal import Plain
-from schemas.contracts import PERSONAL, FieldType, codes, fields
+from schemas.contracts import PERSONAL, PERSONAL_FIELD, FieldType, codes, fields
 
-IDENTITY, PERSONAL_FIELD = "identity", "personal"
+IDENTITY: Final = "identity"
 PREFIX: Final = f"{PERSONAL_FIELD}."
 
 
@@ -15,10 +16,13 @@ class NotAPerson(ValueError):
     """A line whose person cannot be told, or that states personal fields which are none."""
 
 
-def with_token(given: dict[str, Any], tokeniser: Tokeniser | None) -> dict[str, Any]:
+def with_token(kind: str, given: dict[str, Any], tokeniser: Tokeniser | None) -> dict[str, Any]:
     """The line with the token in place of `identity`: {"id_type": ..., "number": ...}. Raises NotAPerson or IdentifierError."""
     if IDENTITY not in given:
         return given
+    rule = PERSONS.get(kind)
+    if rule is None:
+        raise NotAPerson(f'"{IDENTITY}" is for kinds that can be about persons ({", ".join(PERSONS)}); {kind} is not one.')
     identity = given[IDENTITY]
     if not isinstance(identity, dict) or set(identity) != {"id_type", "number"}:
         raise NotAPerson('"identity" takes an object with id_type and number; nothing else identifies a person.')
@@ -26,7 +30,8 @@ def with_token(given: dict[str, Any], tokeniser: Tokeniser | None) -> dict[str, 
         raise NotAPerson("The home has no regional key, which makes the tokens of persons; import it with `yrd key import`.")
     token = tokeniser(str(identity["id_type"]), str(identity["number"]))
     rest = {name: value for name, value in given.items() if name != IDENTITY}
-    return rest | {"business_key": token, "subject_token": token, "subject_type": "person"}
+    implied = dict([rule.only]) if rule.only is not None else {}
+    return rest | implied | {rule.token: token} | ({"business_key": token} if rule.token_is_key else {})
 
 
 def personal_fields(value: object, typed: Callable[[str, FieldType, Any], object]) -> Plain:

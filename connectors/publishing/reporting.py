@@ -70,11 +70,12 @@ def _told(persons: Persons, fact: Fact) -> list[Any]:
     store = persons.store
     for attempt in range(1, ATTEMPTS + 1):
         entity = persons.opened(store.entity(fact.kind, fact.business_key))
-        events = persons.encrypted(report(entity, fact, Recording(store.code, datetime.now(UTC))))
+        persons.refuse_withheld(fact.kind, fact.fields)
+        events = persons.encrypted(fact.kind, report(entity, fact, Recording(store.code, datetime.now(UTC))))
         try:
             if events:
                 store.record(fact.kind, events)
-                persons.erase_late(entity)
+                persons.erase_late(entity, fact.fields)
         except StoreChanged:
             if attempt == ATTEMPTS:
                 raise
@@ -85,7 +86,7 @@ def _told(persons: Persons, fact: Fact) -> list[Any]:
 
 def fact_of(kind: str, line: str, source: str, tokeniser: Tokeniser | None = None) -> Fact:
     """The fact that one JSON line states. Raises NotAFact."""
-    given = with_token(_object(line), tokeniser)
+    given = with_token(kind, _object(line), tokeniser)
     key = given.get("business_key")
     if not isinstance(key, str) or not text.normalise(key):
         raise NotAFact('The line has no "business_key"; every fact needs the key under which you know the entity.')
@@ -237,7 +238,7 @@ def retract_fact(persons: Persons, entity: Entity, event: UUID, operator: str | 
 
 def _recorded(persons: Persons, entity: Entity, events: list[Any]) -> list[Any]:
     if events:
-        persons.store.record(entity.kind, persons.encrypted(events))
+        persons.store.record(entity.kind, persons.encrypted(entity.kind, events))
     return events
 
 

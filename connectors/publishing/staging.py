@@ -4,10 +4,9 @@ The comparison runs in columns: facts that are known already, which in a repeate
 objects. What is not plainly known, nor plainly new, is left to the entity's own decision.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import duckdb
 import polars as pl
@@ -239,10 +238,23 @@ class Staging:
 
     # -- against what is known --
 
-    def take_new(self, moved_keys: Mapping[str, UUID]) -> Iterator[pl.DataFrame]:
-        """Take out, in chunks, the facts about entities of which nothing is known and of which the dump states one fact."""
+    def keys_stating(self, path: str, values: Collection[str]) -> list[str]:
+        """Business keys of the staged facts that state one of `values` at `path`; none where the dump does not mention it."""
+        if not values or path not in self.paths:
+            return []
+        self.connection.register("wanted", pl.DataFrame({"value": list(values)}).to_arrow())
+        sql = f'SELECT DISTINCT business_key FROM staged SEMI JOIN wanted ON wanted.value = staged."{path}"'
+        found = self.connection.execute(sql).fetchall()
+        self.connection.unregister("wanted")
+        return [key for (key,) in found]
+
+    def take_new(self, known_otherwise: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Take out, in chunks, the facts about entities of which nothing is known and of which the dump states one fact.
+
+        Facts under the keys `known_otherwise` stay, though no history has them: they are renamed, or about somebody withheld.
+        """
         self.connection.register(
-            "moved", pl.DataFrame({"business_key": list(moved_keys)}, schema={"business_key": pl.String}).to_arrow()
+            "moved", pl.DataFrame({"business_key": list(known_otherwise)}, schema={"business_key": pl.String}).to_arrow()
         )
         self.connection.execute(
             "CREATE OR REPLACE TEMP TABLE plainly_new AS SELECT business_key FROM staged "

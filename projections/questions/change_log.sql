@@ -22,38 +22,12 @@ CASE
 END;
 
 CREATE MACRO change_log(entity) AS TABLE
-WITH keys AS (
-    SELECT entity_id, business_key FROM service_object_history
-    UNION
-    SELECT entity_id, business_key FROM supply_history
-    UNION
-    SELECT entity_id, business_key FROM standard_history
-), meant AS (
+WITH meant AS (
     SELECT DISTINCT entity_id
-    FROM keys
+    FROM all_facts
     WHERE business_key = entity OR entity_id::VARCHAR = entity
 ), events AS (
-    -- Decimals become text first: as JSON numbers they would pass through floating point. Ciphertext is no value to show.
-    SELECT 'service_object' AS kind, to_json(h) AS state, h.*
-    FROM (
-        SELECT * REPLACE (share::VARCHAR AS share, CASE WHEN personal IS NOT NULL THEN '(encrypted)' END AS personal)
-        FROM service_object_history
-        SEMI JOIN meant USING (entity_id)
-    ) AS h
-    UNION ALL BY NAME
-    SELECT 'supply' AS kind, to_json(h) AS state, h.*
-    FROM (
-        SELECT * REPLACE (list_transform(offers, lambda o: struct_update(o, price := o.price::VARCHAR)) AS offers)
-        FROM supply_history
-        SEMI JOIN meant USING (entity_id)
-    ) AS h
-    UNION ALL BY NAME
-    SELECT 'standard' AS kind, to_json(h) AS state, h.*
-    FROM (
-        SELECT * REPLACE (value::VARCHAR AS value, value_max::VARCHAR AS value_max)
-        FROM standard_history
-        SEMI JOIN meant USING (entity_id)
-    ) AS h
+    SELECT * FROM all_facts SEMI JOIN meant USING (entity_id)
 ), spans AS (
     SELECT *, coalesce(valid_from, '-infinity'::DATE) AS starts, coalesce(valid_to, 'infinity'::DATE) AS ends
     FROM events

@@ -2,14 +2,8 @@
 -- A row per fact and flag. A flag never removes a fact, so these are in every other answer too.
 CREATE VIEW flagged AS
 WITH doubted AS (
-    SELECT 'service_object' AS kind, flags, publisher, business_key, division_code, status, source, valid_from, valid_to, batch_id, event_id
-    FROM service_object_current
-    UNION ALL BY NAME
-    SELECT 'supply' AS kind, flags, publisher, business_key, division_code, status, source, valid_from, valid_to, batch_id, event_id
-    FROM supply_current
-    UNION ALL BY NAME
-    SELECT 'standard' AS kind, flags, publisher, business_key, division_code, status, source, valid_from, valid_to, batch_id, event_id
-    FROM standard_current
+    SELECT kind, flags, publisher, business_key, division_code, status, source, valid_from, valid_to, batch_id, event_id
+    FROM all_current
 )
 SELECT unnest(flags) AS flag, * EXCLUDE (flags)
 FROM doubted

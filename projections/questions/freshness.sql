@@ -5,11 +5,7 @@
 -- batch recorded nothing), fresh, or no cadence declared (so it can't be late). Only what was received by `as_of` counts.
 CREATE MACRO freshness(as_of) AS TABLE
 WITH spoken AS (
-    SELECT publisher, 'service_object' AS kind, source, recorded_at, received_at FROM service_object_history
-    UNION ALL
-    SELECT publisher, 'supply', source, recorded_at, received_at FROM supply_history
-    UNION ALL
-    SELECT publisher, 'standard', source, recorded_at, received_at FROM standard_history
+    SELECT publisher, kind, source, recorded_at, received_at FROM all_facts
 ), last_events AS (
     SELECT publisher, kind, source, max(recorded_at) AS last_event_at, max(received_at) AS event_received_at
     FROM spoken

@@ -5,11 +5,7 @@
 -- rows are counted by the import and stay at the publisher; records held back here are in `quarantine`.
 CREATE VIEW reconciliation AS
 WITH events AS (
-    SELECT publisher, batch_id, event_hash FROM service_object_history WHERE batch_id IS NOT NULL
-    UNION ALL
-    SELECT publisher, batch_id, event_hash FROM supply_history WHERE batch_id IS NOT NULL
-    UNION ALL
-    SELECT publisher, batch_id, event_hash FROM standard_history WHERE batch_id IS NOT NULL
+    SELECT publisher, batch_id, event_hash FROM all_facts WHERE batch_id IS NOT NULL
 ), totals AS (
     SELECT publisher, batch_id, count(*) AS arrived, bit_xor(event_hash) AS arrived_xor
     FROM events

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from repository.decisions.entity import Entity, Record
 from repository.events.identity import entity_id, event_id
+from repository.kinds.register import PERSONS
 
 KIND: Final = "measure"
 ERASURE, RESTRICTION, HOLD = "erasure", "restriction", "hold"
@@ -119,7 +120,8 @@ def decide(
 
 
 def _refuse(subject: Entity, measure: str, in_force: bool, standing: Standing) -> None:
-    if not subject.records or subject.records[-1].get("subject_type") != "person":
+    rule = PERSONS.get(subject.kind)
+    if not subject.records or rule is None or not rule.of(subject.records[-1]):
         raise MeasureRefused(
             "No person is recorded under this name; give the pseudonym or the entity's id, as queries show them."
         )

@@ -7,7 +7,7 @@ and the caller stores those of one decision together.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from repository.decisions.facts import Fact
@@ -15,11 +15,10 @@ from repository.decisions.state import State, differences, empty, state_of, stat
 from repository.decisions.timeline import BEGINNING, FOREVER, Piece, Segment, Statement, cut, place, reappearing, resolve
 from repository.events.identity import entity_id, event_id
 from repository.kinds.register import RULES
-from repository.kinds.rules import Violation
+from repository.kinds.rules import Change, Violation
 
 CORRECTED, RETRACTED = "FactCorrected", "FactRetracted"
 RENAMED, MERGED, SPLIT = "EntityRenamed", "EntityMerged", "EntitySplit"
-SHARED_FACTS = (CORRECTED, RETRACTED, RENAMED, MERGED, SPLIT)
 
 Record = dict[str, Any]
 MENTIONED = ("doc_no", "authority", "published_on")
@@ -44,6 +43,16 @@ class Recording:
     recorded_at: datetime
     batch_id: UUID | None = None
     repeated: frozenset[str] = frozenset()
+
+
+class Decided(NamedTuple):
+    """What one event is to say: its interval, the state over it, its name, and the paths that it changes."""
+
+    start: date
+    end: date
+    state: State
+    event_type: str
+    changed: list[str]
 
 
 @dataclass
@@ -120,10 +129,8 @@ def report(entity: Entity, fact: Fact, recording: Recording) -> list[Record]:
         for piece in pieces
         if not (_said(entity.kind, statements, fact, piece.start, recording.repeated) or _shows(entity.kind, fact, piece))
     ]
-    return [
-        _event(entity, number, recording, fact, piece.start, piece.end, after, _named(entity.kind, segments, piece, after))
-        for number, (piece, after) in enumerate(_joined(news), entity.version + 1)
-    ]
+    decided = [_decided(entity.kind, segments, fact, piece, after) for piece, after in _joined(news)]
+    return [_event(entity, number, recording, fact, each) for number, each in enumerate(decided, entity.version + 1)]
 
 
 def _after(kind: str, fact: Fact, piece: Piece) -> State:
@@ -178,15 +185,17 @@ def _joined(news: Sequence[tuple[Piece, State]]) -> list[tuple[Piece, State]]:
     return joined
 
 
-def _named(kind: str, segments: Sequence[Segment], piece: Piece, after: State) -> tuple[str, list[str]]:
-    """Event type and changed paths, against what was known over the interval or, failing that, last before it."""
+def _decided(kind: str, segments: Sequence[Segment], fact: Fact, piece: Piece, after: State) -> Decided:
+    """The event over a piece, named by what was known there or, failing that, last before it. Raises Violation."""
     rules = RULES[kind]
     earlier = [s for s in segments if s.start <= piece.start]
-    if not earlier:
-        return rules.first(after), []
-    before = state_of(kind, earlier[-1].statement.state)
-    changed = differences(kind, before, after)
-    return rules.name(before, after, changed), changed
+    before = state_of(kind, earlier[-1].statement.state) if earlier else None
+    changed = [] if before is None else differences(kind, before, after)
+    named = rules.first(after) if before is None else rules.name(before, after, changed)
+    if rules.judge is not None:
+        on = fact.rests_on
+        rules.judge(Change(before, after, changed, named, on.doc_no, on.authority, on.published_on))
+    return Decided(piece.start, piece.end, after, named, changed)
 
 
 def _superseded(segments: Sequence[Segment], fact: Fact) -> str:
@@ -198,33 +207,22 @@ def _superseded(segments: Sequence[Segment], fact: Fact) -> str:
     )
 
 
-def _event(
-    entity: Entity,
-    version: int,
-    recording: Recording,
-    fact: Fact,
-    start: date,
-    end: date,
-    state: State,
-    named: tuple[str, list[str]],
-    operation: str = "assert",
-    corrects: UUID | None = None,
-) -> Record:
+def _event(entity: Entity, version: int, recording: Recording, fact: Fact, decided: Decided, operation: str = "assert") -> Record:
     return {
         "event_id": event_id(entity.id, version),
-        "event_type": named[0],
+        "event_type": decided.event_type,
         "operation": operation,
         "publisher": entity.publisher,
         "entity_id": entity.id,
         "business_key": entity.business_key,
         "version": version,
-        "valid_from": None if start == BEGINNING else start,
-        "valid_to": None if end == FOREVER else end,
+        "valid_from": None if decided.start == BEGINNING else decided.start,
+        "valid_to": None if decided.end == FOREVER else decided.end,
         "stated_to": fact.stated_to,
         "recorded_at": recording.recorded_at,
-        "corrects_event_id": corrects,
+        "corrects_event_id": None,
         "related_entity_ids": [],
-        "changed": named[1],
+        "changed": decided.changed,
         "doc_no": fact.rests_on.doc_no,
         "authority": fact.rests_on.authority,
         "published_on": fact.rests_on.published_on,
@@ -234,7 +232,7 @@ def _event(
         "batch_id": recording.batch_id,
         "data_level": fact.data_level,
         "flags": list(fact.flags),
-        **state,
+        **decided.state,
     }
 
 
@@ -413,5 +411,5 @@ def _turn(
     if on is None and segments:
         start, end, before = segments[-1].start, segments[-1].end, state_of(entity.kind, segments[-1].statement.state)
     after = stated(entity.kind, before, fields)
-    changed = differences(entity.kind, before, after)
-    return _event(entity, entity.version + 1, recording, fact, start, end, after, (name, changed), operation)
+    decided = Decided(start, end, after, name, differences(entity.kind, before, after))
+    return _event(entity, entity.version + 1, recording, fact, decided, operation)

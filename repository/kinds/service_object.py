@@ -1,15 +1,36 @@
 """Service object 服务对象: who is served. A person under a pseudonym, or a population group that was counted."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from repository.kinds.rules import Rules, Violation
-from schemas.contracts import is_group_code
+from repository.kinds.rules import Person, Rules, Violation
+from schemas.contracts import code_list, field_at
 
 KIND = "service_object"
 REGISTERED = "SubjectRegistered"
 COUNTED = "PopulationCounted"
 FACTS = (REGISTERED, COUNTED, "SubjectDeregistered", "EnrolmentOpened", "EnrolmentClosed", "SubjectMoved", "SubjectChanged")
+
+BAND = re.compile(r"(?:age|male|female)_(0|[1-9]\d{0,2})_(plus|0|[1-9]\d{0,2})")
+
+
+@cache
+def _plain_groups() -> tuple[str, ...]:
+    stated = code_list(field_at(KIND, "group_code").doc)
+    return stated.codes if stated is not None else ()
+
+
+def is_group_code(text: str) -> bool:
+    """Whether a text is a population group: a code that group_code's doc names, or a band of completed years.
+
+    Bands are age_, male_ or female_ with LOW_HIGH (both included, LOW not above HIGH) or LOW_plus.
+    """
+    if text in _plain_groups():
+        return True
+    band = BAND.fullmatch(text)
+    return band is not None and (band[2] == "plus" or int(band[1]) <= int(band[2]))
 
 
 def name(before: Mapping[str, Any], after: Mapping[str, Any], changed: Sequence[str]) -> str:
@@ -61,4 +82,9 @@ RULES = Rules(
     ended={"status": "deregistered"},
     still=("status", "active"),
     reads=("subject_type", "subject_token", "group_code", "persons", "share"),
+    first_reads=("subject_type",),
+    listing_implies_still=False,
+    absence_ends=False,
+    person=Person(token="subject_token", only=("subject_type", "person"), nobody=("population_group",), token_is_key=True),
+    codes={"group_code": (is_group_code, "a group such as total, age_65_plus or male_60_64")},
 )

@@ -5,7 +5,7 @@ fact's whole interval. A dump that is imported for the first time consists of th
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -15,9 +15,11 @@ from repository.events.columns import Column, Constant, Entries, encode_columns,
 from repository.events.encoding import EVENT_LIMIT_BYTES
 from repository.events.identity import NAMESPACE, entity_id_text, event_id_text
 from repository.kinds.register import RULES
-from repository.kinds.rules import Violation
+from repository.kinds.rules import Change, Violation
 from repository.store.publisher import StoredRow
 from schemas.contracts import FieldType, state_fields
+
+EPOCH = date(1970, 1, 1).toordinal()
 
 
 class Refusal(NamedTuple):
@@ -71,12 +73,25 @@ def _too_long(row: StoredRow) -> str:
 def _refusals(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Refusal]:
     """The rows that the kind's rules refuse; of each state only what the rules read is put together."""
     rules, refused = RULES[kind], []
-    for row, values in enumerate(zip(*(_values(kind, columns, name, rows) for name in rules.reads), strict=True)):
+    judged = _changes(kind, columns, rows) if rules.judge is not None else repeat(None, rows)
+    stated = zip(*(_values(kind, columns, name, rows) for name in rules.reads), strict=True) if rules.reads else repeat((), rows)
+    for row, (values, change) in enumerate(zip(stated, judged, strict=True)):
         try:
             rules.check(dict(zip(rules.reads, values, strict=True)))
+            if rules.judge is not None and change is not None:
+                rules.judge(change)
         except Violation as error:
             refused.append(Refusal(row, str(error)))
     return refused
+
+
+def _changes(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> Iterator[Change]:
+    """Each row as the change that it is: from nothing known to its whole state, on its document."""
+    names = tuple(state_fields(kind))
+    states = zip(*(_values(kind, columns, name, rows) for name in names), strict=True)
+    documents = zip(*(columns[name] for name in ("doc_no", "authority", "published_on")), strict=True)
+    for values, event_type, (doc_no, authority, published_on) in zip(states, _types(kind, columns, rows), documents, strict=True):
+        yield Change(None, dict(zip(names, values, strict=True)), (), event_type, doc_no, authority, _day(published_on))
 
 
 def _values(kind: str, columns: Mapping[str, Sequence[Any]], name: str, rows: int) -> Iterable[Any]:
@@ -87,7 +102,16 @@ def _values(kind: str, columns: Mapping[str, Sequence[Any]], name: str, rows: in
         return _entry_lists(type_, items, columns)
     if name not in columns:
         return repeat(default_of(type_), rows)
-    return _stated(type_, columns[name])
+    return _as_ruled(type_, _stated(type_, columns[name]))
+
+
+def _as_ruled(type_: FieldType, values: Sequence[Any]) -> Sequence[Any]:
+    """Values as the rules see them, who know days and not their numbers."""
+    return list(map(_day, values)) if type_.word == "date" else values
+
+
+def _day(number: int | None) -> date | None:
+    return None if number is None else date.fromordinal(EPOCH + number)
 
 
 def _stated(type_: FieldType, values: Sequence[Any]) -> Sequence[Any]:
@@ -118,7 +142,7 @@ def _entries_of(
     type_: FieldType, item: str, cells: Mapping[str, str], columns: Mapping[str, Sequence[Any]]
 ) -> Iterator[dict[str, Any]]:
     blank = {cell: default_of(t) for cell, t in type_.entry.items()} | {"item_code": item}
-    stated = [_stated(type_.entry[cell], columns[path]) for cell, path in cells.items()]
+    stated = [_as_ruled(type_.entry[cell], _stated(type_.entry[cell], columns[path])) for cell, path in cells.items()]
     for values in zip(*stated, strict=True):
         yield blank | dict(zip(cells, values, strict=True))
 
@@ -150,12 +174,13 @@ def _encode(first: FirstEvents, columns: Mapping[str, Sequence[Any]]) -> list[St
 
 
 def _types(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[str]:
-    """The event type of each row: the first fact of the kind, which may depend on what the subject is."""
-    first = RULES[kind].first
-    if "subject_type" not in columns:
-        return [first(empty(kind))] * rows
-    by_subject = {value: first(empty(kind) | {"subject_type": value}) for value in set(columns["subject_type"])}
-    return [by_subject[value] for value in columns["subject_type"]]
+    """The event type of each row: the first fact of the kind, which may depend on fields that the rules name."""
+    rules = RULES[kind]
+    if not any(name in columns for name in rules.first_reads):
+        return [rules.first(empty(kind))] * rows
+    read = list(zip(*(_values(kind, columns, name, rows) for name in rules.first_reads), strict=True))
+    named = {values: rules.first(empty(kind) | dict(zip(rules.first_reads, values, strict=True))) for values in set(read)}
+    return [named[values] for values in read]
 
 
 def _state_column(kind: str, columns: Mapping[str, Sequence[Any]], name: str, rows: int) -> Column | None:

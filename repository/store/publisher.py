@@ -58,6 +58,10 @@ class StoreChanged(RuntimeError):
     """Another writer recorded events of the same entity in between; decide again on what is there now."""
 
 
+SCANNED_AT_ONCE = 10_000
+"""Events that a scan of a log holds in memory at a time."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A domain event: identity, number and the Avro record of its kind."""
@@ -147,6 +151,17 @@ class Publisher(Application[UUID]):
             return self.repository.get(identity, projector_func=_fold)  # type: ignore[misc, no-any-return]
         except AggregateNotFoundError:
             return None
+
+    def holding(self, kind: str, text: str) -> list[UUID]:
+        """The entities of a kind of which a stored event holds a text, such as a token, in the order of their first such event.
+
+        Looked for in the stored bytes: it reads the whole log of the kind, which is for rare questions.
+        """
+        found: dict[UUID, None] = {}
+        for originator, state in _states_holding(self.recorder, kind, text.encode()):
+            if any(text == value for value in decode_own(state)[1].values() if isinstance(value, str)):
+                found[originator] = None
+        return list(found)
 
     def moved_keys(self) -> dict[tuple[str, str], UUID]:
         """(kind, key) -> entity, for the keys that don't lead to their entity by computation: renamed and merged."""
@@ -263,6 +278,22 @@ def _moves(recorder: ApplicationRecorder, after: int, until: int) -> list[bytes]
         chosen = f"FROM {recorder.events_table_name} INDEXED BY moved_keys WHERE {MOVES_SQL} AND rowid > ? AND rowid <= ?"
         cursor.execute(f"SELECT state {chosen} ORDER BY rowid", (after, until))
         return [row["state"] for row in cursor.fetchall()]
+
+
+def _states_holding(recorder: ApplicationRecorder, kind: str, wanted: bytes) -> Iterator[tuple[UUID, bytes]]:
+    """Entity and stored bytes of the events of a kind whose bytes hold others. The database looks where it is SQLite."""
+    if isinstance(recorder, SQLiteApplicationRecorder):
+        with recorder.datastore.transaction(commit=False) as cursor:
+            where = "WHERE topic LIKE ? AND instr(state, ?) > 0 ORDER BY rowid"
+            cursor.execute(f"SELECT originator_id, state FROM {recorder.events_table_name} {where}", (f"{kind}.%", wanted))
+            rows = cursor.fetchall()
+        yield from ((UUID(row["originator_id"]), row["state"]) for row in rows)
+        return
+    after, prefix = 0, f"{kind}."
+    while notifications := recorder.select_notifications(after + 1, SCANNED_AT_ONCE):
+        after = notifications[-1].id
+        chosen = (n for n in notifications if n.topic.startswith(prefix) and wanted in n.state)
+        yield from ((cast(UUID, n.originator_id), n.state) for n in chosen)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from connectors.hub import hub
 from connectors.logs.opened import opened_log
 from connectors.persons.recording import key_store_file, master_file
 from connectors.persons.subject_rights import own_record, take_measure
-from projections.measures import waits_for_scrubbing
+from projections.subject_measures import waits_for_scrubbing
 from repository.controls.subject_measure import MeasureRefused, decide
 from repository.events.identity import leaf_hash
 from repository.persons.subject_keys import SubjectKeys, load_master

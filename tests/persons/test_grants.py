@@ -19,7 +19,7 @@ from connectors.logs.opened import opened_log
 from connectors.persons.decryption import forget, granted_file, import_keys, live_grants, revealed
 from connectors.persons.grants import export_keys, hub_key_file, issue_grant, read_bundle, read_public, revoke_grant
 from connectors.persons.subject_rights import take_measure
-from projections.measures import waits_for_scrubbing
+from projections.subject_measures import waits_for_scrubbing
 from repository.controls.grant import GrantRefused
 from repository.keys.secret_files import KeyExposed, KeyRefused, KeyUnreadable
 from tests.support.dumps_for_tests import JUNE, following, region

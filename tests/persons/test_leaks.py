@@ -18,8 +18,8 @@ from connectors.hub import hub
 from connectors.persons.subject_rights import take_measure
 from connectors.publishing.rejections import kept
 from projections import tables
-from projections.measures import scrub
 from projections.projector import Projector
+from projections.subject_measures import scrub
 from repository.store.log import EmbeddedLog
 from tests.support.dumps_for_tests import JUNE, MAY, dump, imported
 from tests.support.leaks import found_in, holds, raw_files, spellings

@@ -377,8 +377,8 @@ import sys
 from datetime import UTC, datetime
 import duckdb
 from projections.projector import Projector
-from repository.log import EmbeddedLog
-from tests.histories import embedded
+from repository.store.log import EmbeddedLog
+from tests.support.histories import embedded
 from pathlib import Path
 folder, stop = Path(sys.argv[1]), int(sys.argv[2])
 projector = Projector(duckdb.connect(str(folder / "base.duckdb"), config={"threads": 1}))

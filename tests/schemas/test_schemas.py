@@ -159,21 +159,6 @@ def test_open_list_still_names_its_codes() -> None:
     assert stated is not None and not stated.closed and "CNY_per_person" in stated.codes
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["total", "male", "urban", "household", "age_0_14", "age_60_plus", "male_1_4", "female_85_plus"],
-)
-def test_group_codes_are_accepted(text: str) -> None:
-    assert contracts.is_group_code(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "men", "age_14_0", "age_00_14", "age_60", "age_plus", "age_60_plus\n", "urban_0_4", "Total"]
-)
-def test_other_group_codes_are_refused(text: str) -> None:
-    assert not contracts.is_group_code(text)
-
-
 # What no version may contain.
 
 EMPTY_RECORD = {"type": "record", "name": "Empty", "fields": []}

@@ -12,7 +12,7 @@ from tests.support.project import ROOT
 ASKER = """
 import sys
 from pathlib import Path
-from tests.artifacts import made_once
+from tests.support.artifacts import made_once
 def make(folder):
     folder.mkdir()
     with Path(sys.argv[1]).open("a") as made:

@@ -15,7 +15,7 @@ from tests.support.project import ROOT
 STARTER = """
 import os, sys
 from pathlib import Path
-from tests.processes import Server
+from tests.support.processes import Server
 server = Server(["sleep", "600"], Path(sys.argv[1]), lambda: True, os.environ)
 server.start()
 print(server.pid, flush=True)

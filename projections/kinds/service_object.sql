@@ -1,11 +1,7 @@
--- Personal fields of persons. They are NULL; a query under a grant gets ciphertext in their place, which only the reader's own
--- process opens: a record of one cell, so that comparing it with a text is an error and not an empty answer. Readers cannot call
--- this: it stands in views and questions alone.
-CREATE MACRO personal_field(field, publisher, entity_id, event_id, personal) AS
-CASE
-    WHEN getvariable('granted') AND personal IS NOT NULL
-    THEN {'sealed': encode(concat_ws('|', field, publisher, entity_id, event_id, '')) || personal}
-END;
+-- In which schemes each subject is enrolled now and today.
+CREATE VIEW enrolments AS
+SELECT entity_id, business_key, publisher, subject_token, division_code AS residence_division_code, valid_from, valid_to, unnest(enrolments, recursive := true)
+FROM service_object_current;
 
 -- Persons as known now and today, one row each.
 CREATE VIEW persons_current AS

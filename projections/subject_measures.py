@@ -1,9 +1,10 @@
-"""Measures in the base: whose pseudonym and personal fields are taken out, and whose are set aside.
+"""Subject measures in the base: what leads to whom is taken out, and what is set aside.
 
-Rows of an erased subject, up to the version that the erasure names, lose `subject_token`, `personal` and the pseudonym in
-`business_key`; those of a restricted one, and later ones of an erased one, lose them to `set_aside` and get them back when the
-restriction ends or the subject is admitted again. Both hold for rows that stand and for rows that arrive later, so any order of
-arrival gives the same rows. What is said of the world stays: totals and the content digest do not change.
+Rows of an erased subject, up to the version that the erasure names, lose every field that leads to the person (`Rules.person`
+of their kind: pseudonym, serial numbers, references, encrypted fields) and their business key; those of a restricted one, and
+later ones of an erased one, lose them to `set_aside` and get them back when the restriction ends or the subject is admitted
+again. Both hold for rows that stand and for rows that arrive later, so any order of arrival gives the same rows. What is said of
+the world stays: totals and the content digest do not change.
 """
 
 from collections.abc import Mapping
@@ -12,15 +13,15 @@ from typing import Final
 import duckdb
 import polars as pl
 
+from projections.tables import columns, of_person
 from repository.controls.subject_measure import ERASURE, KIND, RESTRICTION, WITHHELD
-from repository.kinds.service_object import KIND as SERVICE_OBJECT
-from schemas.contracts import fields
+from repository.decisions.state import default_of
+from repository.kinds.register import PERSONS
+from schemas.contracts import PERSONAL_FIELD, fields
 
 GRANT: Final = "grant"
 CONTROLS: Final = (KIND, GRANT)
-TABLES: Final = (f"{SERVICE_OBJECT}_history", f"{SERVICE_OBJECT}_timeline")
 ALL_TABLES: Final = "SELECT table_name FROM duckdb_tables() WHERE NOT temporary AND NOT internal ORDER BY table_name"
-WITHOUT: Final = f"subject_token = NULL, personal = NULL, business_key = '{WITHHELD}' || h.entity_id::VARCHAR"
 TAKE_MEASURES: Final = """
 MERGE INTO subject_measures AS known
 USING (
@@ -56,8 +57,65 @@ GROUP BY ALL
 """
 """Subjects whose events above a version are stored and not used."""
 IS_ERASED: Final = "h.version <= m.erased_to"
-OF_SUBJECT: Final = "h.publisher = m.publisher AND h.entity_id = m.subject_id AND h.subject_type = 'person'"
-STATES_PERSON: Final = "(h.subject_token IS NOT NULL OR h.personal IS NOT NULL)"
+FREE: Final = f"s.entity_id NOT IN (SELECT subject_id FROM ({NOT_USED}))"
+
+
+def _identifying(kind: str) -> tuple[str, ...]:
+    """The columns of a kind that lead to a person, its business key apart."""
+    person = PERSONS[kind]
+    return (person.token, *person.others, *((PERSONAL_FIELD,) if PERSONAL_FIELD in fields(kind) else ()))
+
+
+def _empty(kind: str, name: str) -> str:
+    """SQL: what a column holds that states nothing."""
+    default = default_of(fields(kind)[name])
+    return "NULL" if default is None else "[]" if default == [] else f"'{default}'"
+
+
+def _without(kind: str) -> str:
+    """SQL: the assignments that take a person out of a row `h`."""
+    emptied = [f'"{name}" = {_empty(kind, name)}' for name in _identifying(kind)]
+    return ", ".join([*emptied, f"business_key = '{WITHHELD}' || h.entity_id::VARCHAR"])
+
+
+def _of_subject(kind: str) -> str:
+    return f"h.publisher = m.publisher AND h.entity_id = m.subject_id AND {of_person(PERSONS[kind], 'h.')}"
+
+
+def _states_person(kind: str) -> str:
+    """SQL: whether anything in a row `h` still leads to a person."""
+    stated = [f'h."{name}" IS DISTINCT FROM {_empty(kind, name)}' for name in _identifying(kind)]
+    named = f"NOT starts_with(h.business_key, '{WITHHELD}')"
+    return f"({' OR '.join([*stated, named])})"
+
+
+def _aside(kind: str) -> str:
+    """SQL: a row `h` as it is set aside."""
+    person = PERSONS[kind]
+    others = ", ".join(f'"{name}" := h."{name}"' for name in person.others)
+    cells = (
+        f"'{kind}'", "h.event_id::UUID", "h.entity_id::UUID", "h.version", "h.business_key", f'h."{person.token}"',
+        f"to_json(struct_pack({others}))::VARCHAR" if others else "NULL",
+        f"h.{PERSONAL_FIELD}" if PERSONAL_FIELD in fields(kind) else "NULL",
+    )  # fmt: skip
+    return ", ".join(cells)
+
+
+def _given_back(kind: str) -> str:
+    """SQL: the assignments that put what was set aside (`s`) back into a row."""
+    person = PERSONS[kind]
+    types = ", ".join(f'"{name}": {_json_type(columns(kind)[name])}' for name in person.others)
+    others = [f'"{name}" = json_transform(s.others, \'{{{types}}}\')."{name}"' for name in person.others]
+    cipher = [f"{PERSONAL_FIELD} = s.personal"] if PERSONAL_FIELD in fields(kind) else []
+    return ", ".join([f'"{person.token}" = s.token', *others, *cipher, "business_key = s.business_key"])
+
+
+def _json_type(sql_type: str) -> str:
+    return f'["{sql_type.removesuffix("[]")}"]' if sql_type.endswith("[]") else f'"{sql_type}"'
+
+
+def _tables(kind: str) -> tuple[str, str]:
+    return f"{kind}_history", f"{kind}_timeline"
 
 
 def take(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> None:
@@ -78,16 +136,16 @@ def _merge(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame
 
 def _apply(connection: duckdb.DuckDBPyConnection) -> None:
     erased = 0
-    for table in TABLES:
-        erased += _count(
-            connection,
-            f"UPDATE {table} AS h SET {WITHOUT} FROM ({ERASED}) AS m WHERE {OF_SUBJECT} AND {IS_ERASED} AND {STATES_PERSON}",
-        )
+    for kind in PERSONS:
+        whose = f"FROM ({ERASED}) AS m WHERE {_of_subject(kind)} AND {IS_ERASED} AND {_states_person(kind)}"
+        erased += sum(_count(connection, f"UPDATE {table} AS h SET {_without(kind)} {whose}") for table in _tables(kind))
     gone = f"DELETE FROM set_aside AS h USING ({ERASED}) AS m WHERE h.entity_id = m.subject_id AND {IS_ERASED}"
     erased += _count(connection, gone)
     erased += forget_quarantined(connection)
-    _set_aside(connection)
-    _put_back(connection)
+    for kind in PERSONS:
+        _set_aside(connection, kind)
+        _put_back(connection, kind)
+    connection.execute(f"DELETE FROM set_aside AS s WHERE {FREE}")
     if erased:
         connection.execute("INSERT INTO unscrubbed SELECT coalesce(max(commit_no), 0) FROM commits")
 
@@ -105,46 +163,47 @@ def forget_quarantined(connection: duckdb.DuckDBPyConnection) -> int:
     )
 
 
-def _set_aside(connection: duckdb.DuckDBPyConnection) -> None:
-    chosen = f"({NOT_USED}) AS m WHERE {OF_SUBJECT} AND h.version > m.above AND {STATES_PERSON}"
-    cells = "h.event_id, h.entity_id, h.version, h.business_key, h.subject_token, h.personal"
-    connection.execute(f"INSERT INTO set_aside SELECT {cells} FROM {SERVICE_OBJECT}_history AS h, {chosen}")
-    for table in TABLES:
-        connection.execute(f"UPDATE {table} AS h SET {WITHOUT} FROM {chosen}")
+def _set_aside(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    history, timeline = _tables(kind)
+    chosen = f"({NOT_USED}) AS m WHERE {_of_subject(kind)} AND h.version > m.above AND {_states_person(kind)}"
+    connection.execute(f"INSERT INTO set_aside SELECT {_aside(kind)} FROM {history} AS h, {chosen}")
+    for table in (history, timeline):
+        connection.execute(f"UPDATE {table} AS h SET {_without(kind)} FROM {chosen}")
 
 
-def _put_back(connection: duckdb.DuckDBPyConnection) -> None:
-    free = f"s.entity_id NOT IN (SELECT subject_id FROM ({NOT_USED}))"
-    back = "subject_token = s.subject_token, personal = s.personal, business_key = s.business_key"
-    for table in TABLES:
-        connection.execute(f"UPDATE {table} AS h SET {back} FROM set_aside AS s WHERE h.event_id = s.event_id AND {free}")
-    connection.execute(f"DELETE FROM set_aside AS s WHERE {free}")
+def _put_back(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    for table in _tables(kind):
+        connection.execute(
+            f"UPDATE {table} AS h SET {_given_back(kind)} FROM set_aside AS s "
+            f"WHERE h.event_id = s.event_id AND s.kind = '{kind}' AND {FREE}"
+        )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(connection.execute(sql).fetchall()[0][0])
 
 
-def without_withheld(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> pl.DataFrame:
-    """Arriving events of service objects as they may be written: what was erased never reaches the file."""
-    if not connection.execute("SELECT 1 FROM subject_measures LIMIT 1").fetchall():
+def without_withheld(connection: duckdb.DuckDBPyConnection, kind: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Arriving events of a kind as they may be written: what was erased never reaches the file."""
+    person = PERSONS.get(kind)
+    if person is None or not connection.execute("SELECT 1 FROM subject_measures LIMIT 1").fetchall():
         return frame
     measures = connection.execute(
         "SELECT publisher, subject_id::VARCHAR AS entity_id, measure, in_force, erased_to FROM subject_measures "
         f"WHERE measure IN ('{ERASURE}', '{RESTRICTION}')"
     ).pl()
     placed = frame.join(_per_subject(measures), on=["publisher", "entity_id"], how="left", maintain_order="left")
-    person = pl.col("subject_type") == "person"
-    erased = person & (pl.col("version") <= pl.col("_erased_to")).fill_null(False)
-    unused = person & pl.col("_unused").fill_null(False) & ~erased
-    states = pl.col("subject_token").is_not_null() | pl.col("personal").is_not_null()
-    _keep_aside(connection, placed.filter(unused & states))
+    of_one = pl.lit(True) if person.only is None else pl.col(person.only[0]) == person.only[1]
+    erased = of_one & (pl.col("version") <= pl.col("_erased_to")).fill_null(False)
+    unused = of_one & pl.col("_unused").fill_null(False) & ~erased
+    _keep_aside(connection, kind, placed.filter(unused))
     withheld = erased | unused
-    return placed.with_columns(
-        pl.when(~withheld).then("subject_token").alias("subject_token"),
-        pl.when(~withheld).then("personal").alias("personal"),
-        pl.when(withheld).then(pl.lit(WITHHELD) + pl.col("entity_id")).otherwise("business_key").alias("business_key"),
-    ).drop("_erased_to", "_unused")
+    emptied = [
+        pl.when(~withheld).then(name).otherwise(pl.lit(default_of(fields(kind)[name]), dtype=frame.schema[name])).alias(name)
+        for name in _identifying(kind)
+    ]
+    key = pl.when(withheld).then(pl.lit(WITHHELD) + pl.col("entity_id")).otherwise("business_key").alias("business_key")
+    return placed.with_columns(*emptied, key).drop("_erased_to", "_unused")
 
 
 def _per_subject(measures: pl.DataFrame) -> pl.DataFrame:
@@ -153,11 +212,10 @@ def _per_subject(measures: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _keep_aside(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame) -> None:
+def _keep_aside(connection: duckdb.DuckDBPyConnection, kind: str, rows: pl.DataFrame) -> None:
     if rows.height:
-        cells = ("event_id", "entity_id", "version", "business_key", "subject_token", "personal")
-        connection.register("arriving_aside", rows.select(cells).to_arrow())
-        connection.execute("INSERT INTO set_aside SELECT * FROM arriving_aside")
+        connection.register("arriving_aside", rows.to_arrow())
+        connection.execute(f"INSERT INTO set_aside SELECT {_aside(kind)} FROM arriving_aside AS h WHERE {_states_person(kind)}")
         connection.unregister("arriving_aside")
 
 
