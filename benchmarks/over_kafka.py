@@ -23,6 +23,7 @@ from benchmarks.scenarios import BATCH, CODE, _empty, first_import, home_of
 from connectors.collecting import collect_rarely
 from connectors.home.folder import Home
 from connectors.hub import hub
+from connectors.hub.owner import serving
 from connectors.kafka import topics
 from connectors.kafka.connecting import connection
 from connectors.kafka.framing import Framing
@@ -211,7 +212,7 @@ def _followers(home: Home) -> Iterator[None]:
         for each in commands
     ]
     try:
-        while not hub.serving(home):
+        while not serving(home):
             time.sleep(0.1)
         yield
     finally:

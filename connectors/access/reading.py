@@ -177,9 +177,9 @@ def _decoded(notification: Notification, problems: list[str] | None) -> dict[str
     return record if kind == KIND else None
 
 
-OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
+ACCESS_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
     "access_list": listed,
     "access_check": checked,
     "access_purge": purge,
-    **sealing.OPERATIONS,
+    **sealing.SEAL_OPERATIONS,
 }

@@ -160,7 +160,7 @@ def sealing_status(home: Home) -> Result | None:
     return {**said, "records_after": behind, "key": key_file(home, LOG).exists(), "trouble": None}
 
 
-OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
+SEAL_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
     "access_seal": kept,
     "access_prove": proved,
     "access_growth": grown,

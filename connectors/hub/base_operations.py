@@ -63,7 +63,7 @@ def _said(base: Base, _: Log, arguments: Result) -> Result:
     return {"base": file, "committed_at": committed_at, "positions": json.loads(positions)}
 
 
-OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
+BASE_OPERATIONS: dict[str, Callable[[Base, Log, Result], Result]] = {
     "project": _project,
     "rebuild": _rebuild,
     "status": _status,

@@ -16,6 +16,7 @@ import pytest
 from connectors.access.refused import ReadRefused
 from connectors.home.folder import Busy, Home
 from connectors.hub import hub
+from connectors.hub.owner import BASE_LOCK
 from connectors.publishing.reporting import report_lines
 from tests.support.dumps_for_tests import (
     JUNE,
@@ -263,14 +264,14 @@ def test_a_follower_killed_at_any_moment_loses_and_repeats_nothing(tmp_path: Pat
 
 def test_who_waits_too_long_for_the_base_is_told_for_whom(tmp_path: Path) -> None:
     home = region(tmp_path, lock_wait_s=1)
-    with home.lock(hub.OWNER, "a long rebuild"), pytest.raises(Busy, match=r"a query has to wait for process .*a long rebuild"):
+    with home.lock(BASE_LOCK, "a long rebuild"), pytest.raises(Busy, match=r"a query has to wait for process .*a long rebuild"):
         asked(home, "SELECT 1")
 
 
 def test_a_query_waits_for_a_short_owner_without_socket(tmp_path: Path) -> None:
     home = region(tmp_path)
     answers: list[Any] = []
-    with home.lock(hub.OWNER, "somebody"):
+    with home.lock(BASE_LOCK, "somebody"):
         thread = Thread(target=lambda: answers.append(asked(home, "SELECT 1 AS one")))
         thread.start()
         time.sleep(0.3)

@@ -12,6 +12,7 @@ from kafka.structs import OffsetAndMetadata
 
 from connectors.home.folder import Home
 from connectors.hub import hub
+from connectors.hub.owner import serving
 from connectors.kafka import log as kafka_log
 from connectors.kafka import topics
 from connectors.kafka.log import KafkaLog
@@ -385,7 +386,7 @@ def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path
     try:
         assert process.stderr is not None
         assert "does not answer" in process.stderr.readline()
-        assert not hub.serving(home)
+        assert not serving(home)
         kafka.start()
         assert "end with Ctrl-C" in process.stderr.readline()
         eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == 40)

@@ -24,6 +24,7 @@ from connectors.home.regional_key import tokeniser
 from connectors.home.settings import choice
 from connectors.hub import hub
 from connectors.hub.base_operations import Result
+from connectors.hub.owner import BASE_LOCK
 from connectors.persons.recording import persons
 from connectors.profiles.profile import load
 from connectors.publishing.importing import Imported, import_dump
@@ -163,7 +164,7 @@ def _remove(folder: Path) -> None:
         raise ValueError(f"{folder} holds something else than an earlier demonstration; name another folder with --home.")
     if (folder / "yrd.toml").exists():
         # Whoever follows this home is told to end first.
-        with Home(folder).lock(hub.OWNER, "the demonstration", wait_s=0):
+        with Home(folder).lock(BASE_LOCK, "the demonstration", wait_s=0):
             pass
     shutil.rmtree(folder)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from connectors.base.base import wait_until
 from connectors.commands.printing import out
 from connectors.home.folder import Home
-from connectors.hub import hub
+from connectors.hub.owner import serving
 from connectors.kafka import topics
 from connectors.kafka.relay import tracked
 
@@ -23,7 +23,7 @@ def running(home: Home) -> Iterator[None]:
     names = [("project", "--follow"), *(("relay", "--publisher", code, "--follow") for code in publishers)]
     processes = [_begun(home, *name) for name in names]
     try:
-        if not wait_until(lambda: hub.serving(home), PATIENCE_S):
+        if not wait_until(lambda: serving(home), PATIENCE_S):
             raise ValueError(f"The following projector did not start within {PATIENCE_S} s; see {home.folder / 'kafka.log'}.")
         out.print(f"Over Kafka: {len(made)} topics, {len(publishers)} relays and a projector that follows.")
         yield
