@@ -1,7 +1,6 @@
 """Commands about what a region rests on: source profiles, contracts, the regional key, settings."""
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from connectors.commands.printing import print_json, print_table, say, talk
 from connectors.dumps import open_dump
 from connectors.home import regional_key
 from connectors.home.folder import Home
-from connectors.home.settings import MEANINGS, Settings
+from connectors.home.settings import SETTINGS, Settings
 from connectors.profiles.drafting import draft
 from connectors.profiles.profile import bundled, load
 from connectors.publishing.mapping import mapper
@@ -174,7 +173,7 @@ def key_import(
 def settings(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List all settings with value, default and meaning."""
     current = Home(home).settings if (home / "yrd.toml").exists() else Settings()
-    rows = [(f.name, getattr(current, f.name), f.default, MEANINGS[f.name]) for f in fields(Settings)]
+    rows = [(name, getattr(current, name), each.default, each.meaning) for name, each in SETTINGS.items()]
     if as_json:
         print_json({name: value for name, value, *_ in rows})
     else:

@@ -5,7 +5,6 @@ import re
 import shlex
 import stat
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from typer.main import get_command
 
 from connectors.command_line import app
 from connectors.home.folder import Home
-from connectors.home.settings import CHOICES, Settings
+from connectors.home.settings import SETTINGS, Settings
 from connectors.kafka import permissions, topics
 from connectors.kafka.connecting import KafkaRefused
 from tests.support.absent import absent
@@ -30,7 +29,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ENDS = {name for name, service in SERVICES.items() if service.get("restart") == "no"}
 """Services that run to their end."""
-SETTINGS = {f"YRD_{f.name.upper()}": f.name for f in fields(Settings)}
+VARIABLES = {each.variable: each for each in SETTINGS.values()}
 PLAIN_PASSWORD = re.compile(r"password\s*[:=]\s*['\"]?\w{6,}", re.IGNORECASE)
 
 
@@ -57,9 +56,9 @@ def test_every_setting_is_one_of_the_list_and_takes_its_value(name: str) -> None
     for key, value in given.items():
         if key == "YRD_HOME":
             continue
-        setting = SETTINGS[key]
-        assert value in CHOICES.get(setting, (value,)), (key, value)
-        assert not isinstance(getattr(Settings(), setting), int) or value.isdigit() or value in ("true", "false"), (key, value)
+        setting = VARIABLES[key]
+        assert value in (setting.choices or (value,)), (key, value)
+        assert not isinstance(setting.default, int) or value.isdigit() or value in ("true", "false"), (key, value)
 
 
 def test_no_secret_stands_in_the_deployment_files() -> None:

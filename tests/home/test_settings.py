@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from connectors.home.folder import Home, NoHome
-from connectors.home.settings import MEANINGS, SettingError, Settings, read_settings
+from connectors.home.settings import SETTINGS, SettingError, Settings, read_settings
 
 
 def settings(folder: Path, text: str = "", **environment: str) -> Settings:
@@ -22,8 +22,20 @@ def refusal(folder: Path, text: str = "", **environment: str) -> str:
     return str(caught.value)
 
 
-def test_every_setting_has_a_meaning() -> None:
-    assert list(MEANINGS) == [f.name for f in fields(Settings)]
+def test_every_setting_says_what_it_is_and_takes_its_default() -> None:
+    assert list(SETTINGS) == [f.name for f in fields(Settings)]
+    for name, each in SETTINGS.items():
+        assert each.meaning.endswith("."), name
+        assert each.default in (each.choices or (each.default,)), name
+
+
+@pytest.mark.parametrize("name", [name for name, each in SETTINGS.items() if each.choices])
+def test_a_setting_of_a_few_words_takes_each_of_them_and_no_other(tmp_path: Path, name: str) -> None:
+    for word in SETTINGS[name].choices:
+        assert getattr(settings(tmp_path, f'{name} = "{word}"'), name) == word
+    said = refusal(tmp_path, "", **{SETTINGS[name].variable: "perhaps"})
+    assert f'{name} is "perhaps"; it takes {SETTINGS[name].choices[0]}' in said
+    assert said.endswith(f" or {SETTINGS[name].choices[-1]}.")
 
 
 def test_without_a_word_the_defaults_hold(tmp_path: Path) -> None:
