@@ -51,7 +51,7 @@ def _check_topics(home: Home, keys: Sequence[VerifierKey], tell: Callable[[str],
         found = []
         for code in topics.publishers():
             found.append(_checked(home, code, home.settings.seal_hash, keys_for, partial(topics.read, code)))
-            missing = topics.missing(code)
+            missing = topics.missing(code, [note for note, _ in _countersigned(home, code)])
             if missing is not None:
                 found[-1].findings.insert(0, (None, missing))
         for sentence in topics.remarks():

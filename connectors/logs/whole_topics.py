@@ -3,8 +3,8 @@
 A moment of the log is checked, not its end: publishers may go on sending while it is read.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from connectors.home.folder import Home
@@ -12,10 +12,13 @@ from connectors.kafka import names
 from connectors.logs.gathered_leaves import GatheredLeaves
 from connectors.logs.listed import owner, read_members
 from connectors.logs.opened import opened_log
+from repository.events.encoding import NotAnEvent, decode
 from repository.proof.judgement import WITHHELD, Finding
 from repository.proof.member import KIND as MEMBER
 from repository.proof.member import OFFICE
 from repository.proof.seal import KIND as SEAL
+from repository.proof.seal import NotASeal, Seal, seal_of_record, seal_of_text
+from repository.proof.signed_note import Note, NoteRefused
 from repository.proof.tree_files import TreeFiles
 from repository.proof.whole_log import WholeLog
 from repository.store.log import Checkpoint, Log, Partition
@@ -28,6 +31,7 @@ class WholeTopics:
         self.home, self._log, self._folder = home, log, folder
         self._gathered: dict[str, GatheredLeaves] = {}
         self._until = moment(log)
+        self._withheld: set[str] = set()
 
     def close(self) -> None:
         for each in self._gathered.values():
@@ -53,10 +57,14 @@ class WholeTopics:
         """The stored bytes of the office's member list."""
         return [value for _, value in self._of(self.home.settings.seal_hash).kept(OFFICE, MEMBER)]
 
-    def missing(self, publisher: str) -> Finding | None:
-        """That a publisher lacks topics: what they held is not there, and a relay would not send into them."""
-        there = {topic for topic, _ in self._until}
-        missing = [topic for topic in names.topics([publisher]) if topic not in there]
+    def missing(self, publisher: str, known: Iterable[Note]) -> Finding | None:
+        """That a publisher lacks topics of which its seals, there or `known` from elsewhere, count records, or the seals' own.
+
+        A topic of which no seal counts any was not made yet: this release may know a kind more than the one that made them.
+        """
+        counted = {SEAL} | {kind for seal in self._seals(publisher, known) for kind, number in seal.counts.items() if number}
+        missing = [topic for topic in self._not_there([publisher]) if names.kind_of(topic) in counted]
+        self._withheld.update(missing)
         if not missing:
             return None
         which = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more of {publisher}"
@@ -66,8 +74,21 @@ class WholeTopics:
             "`yrd kafka acl`, or make it with `yrd kafka init`.",
         )
 
+    def _not_there(self, publishers: Iterable[str]) -> list[str]:
+        there = {topic for topic, _ in self._until}
+        return [topic for topic in names.topics(publishers) if topic not in there]
+
+    def _seals(self, publisher: str, known: Iterable[Note]) -> Iterator[Seal]:
+        """What seals say, whoever signed them; those that say nothing are refused when the log is checked."""
+        for _, value in self._of(self.home.settings.seal_hash).kept(publisher, SEAL):
+            with suppress(NotAnEvent, NotASeal, NoteRefused):
+                yield seal_of_record(decode(value)[1])[0]
+        for note in known:
+            with suppress(NotASeal):
+                yield seal_of_text(note.text)
+
     def remarks(self) -> Iterator[str]:
-        """What was read and not checked, in sentences."""
+        """What was read and not checked, and what is not there and is not missed, in sentences."""
         for publisher, (number, first) in sorted(self._of(self.home.settings.seal_hash).left_out.items()):
             where = f"offset {first.offset} of {first.topic} partition {first.partition}"
             what = "1 record was left out, at" if number == 1 else f"{number:,} records were left out, the first at"
@@ -75,6 +96,10 @@ class WholeTopics:
         unlisted = self._log.unlisted()
         if unlisted:
             yield f"Not read, since no listed member has them: {', '.join(unlisted)}."
+        unmade = sorted(set(self._not_there(self.publishers())) - self._withheld)
+        if unmade:
+            more = f" and {len(unmade) - 1} more" if len(unmade) > 1 else ""
+            yield f"Not made yet, and no seal counts records of it: {unmade[0]}{more}; `yrd kafka init` makes every topic."
 
 
 @contextmanager
