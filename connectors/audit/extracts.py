@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from projections import tables
 from schemas.contracts import KINDS
 
 DUCKDB = (".duckdb", ".db")
+SUFFIXES = ("", "_history", "_timeline", "_current")
+"""What follows the kind in the name of a table of its events."""
 
 
 class Taken:
@@ -41,8 +43,13 @@ class Taken:
         self.connection.execute(f"CREATE TABLE {table} AS SELECT {names}", list(cells.values()))
 
 
+def kind_of(table: str, kinds: Collection[str] = KINDS) -> str | None:
+    """The kind whose rows a table holds, by its name; None for a table of something else."""
+    return next((kind for suffix in SUFFIXES if (kind := table.removesuffix(suffix)) in kinds), None)
+
+
 def _cells(table: str) -> str:
-    kind = next((k for k in KINDS if table == k or table.startswith(f"{k}_")), None)
+    kind = kind_of(table)
     if kind is None:
         return "*"
     return ", ".join(f'"{name}"::{type_} AS "{name}"' for name, type_ in tables.columns(kind).items())

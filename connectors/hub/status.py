@@ -7,6 +7,7 @@ from connectors.base.base import Base
 from connectors.hub.following_seals import proof_status
 from projections.projector import content_digest
 from repository.store.log import Checkpoint, Log, Partition
+from schemas.contracts import FACT_KINDS
 
 PER_PARTITION = """
 SELECT topic, partition, epoch(now()) - epoch(last_received_at) AS newest_s,
@@ -20,24 +21,34 @@ TOTALS = {
     "quarantined": "SELECT count(*) FROM quarantine WHERE state = 'held'",
     "gaps": "SELECT count(*) FROM gaps",
     "duplicates": "SELECT coalesce(sum(records), 0)::BIGINT FROM duplicates",
-    "service_objects": "SELECT count(DISTINCT entity_id) FROM service_object_timeline",
-    "supplies": "SELECT count(DISTINCT entity_id) FROM supply_timeline",
-    "standards": "SELECT count(DISTINCT entity_id) FROM standard_timeline",
 }
+BEFORE_ENTITIES = dict(zip(FACT_KINDS, ("service_objects", "supplies", "standards"), strict=False))
+"""The first kinds had a key of their own before there was `entities`, and keep it."""
 
 
 def status(base: Base, log: Log) -> dict[str, Any]:
     """Everything `yrd status` shows. `follower` is None where nobody follows; unlisted topics are not read."""
-    pulse = base.pulse
+    pulse, entities = base.pulse, _entities(base)
     return {
         "file": base.file.name,
         "log": base.home.settings.log,
         "partitions": _partitions(base, log),
         "follower": pulse and {"moved_at": str(pulse.moved_at), "trouble": pulse.trouble},
-        **{name: base.connection.execute(sql).fetchall()[0][0] for name, sql in TOTALS.items()},
+        **{name: _number(base, sql) for name, sql in TOTALS.items()},
+        "entities": entities,
+        **{name: entities[kind] for kind, name in BEFORE_ENTITIES.items()},
         "digest": content_digest(base.connection),
         **proof_status(base.connection, base.judge.home, log.unlisted()),
     }
+
+
+def _entities(base: Base) -> dict[str, int]:
+    """How many entities of each kind have a timeline."""
+    return {kind: _number(base, f"SELECT count(DISTINCT entity_id) FROM {kind}_timeline") for kind in FACT_KINDS}
+
+
+def _number(base: Base, sql: str) -> int:
+    return int(base.connection.execute(sql).fetchall()[0][0])
 
 
 def _partitions(base: Base, log: Log) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ class Framing:
 
     def _learn(self, header: bytes) -> tuple[str, bytes]:
         known = by_fingerprint(header[2:])
-        topic = names.topic(self.publisher, known.kind)
+        topic = names.topic_of(self.publisher, known.kind)
         self._known[header] = topic, MAGIC + FRAME.pack(self._number_of(topic, known))
         return self._known[header]
 

@@ -11,32 +11,32 @@ HUB = "hub"
 TOPIC = re.compile(r"yrd\.(?P<publisher>[0-9]{2})\.(?P<kind>[a-z-]+)")
 
 
-def topic(publisher: str, kind: str) -> str:
+def topic_of(publisher: str, kind: str) -> str:
     """The topic of a publisher's events of one kind, such as yrd.33.service-object."""
     return f"yrd.{publisher}.{kind.replace('_', '-')}"
 
 
+def kind_of(topic: str) -> str:
+    """The kind whose events a topic holds: `topic_of` the other way."""
+    return topic.rpartition(".")[2].replace("-", "_")
+
+
 def topics(publishers: Iterable[str]) -> list[str]:
     """All topics of some publishers; the member list is the regional office's alone."""
-    return [topic(code, kind) for code in publishers for kind in KINDS if kind != MEMBER or code == OFFICE]
+    return [topic_of(code, kind) for code in publishers for kind in KINDS if kind != MEMBER or code == OFFICE]
 
 
-def listed(name: str, members: Collection[str] | None) -> bool:
+def listed(topic: str, members: Collection[str] | None) -> bool:
     """Whether a topic is of a listed member (None: of any publisher) and of a kind that there is."""
-    found = TOPIC.fullmatch(name)
+    found = TOPIC.fullmatch(topic)
     if found is None or (members is not None and found["publisher"] not in members):
         return False
-    return name in topics([found["publisher"]])
+    return topic in topics([found["publisher"]])
 
 
-def kind_of(name: str) -> str:
-    """The kind whose events a topic holds."""
-    return name.rpartition(".")[2].replace("-", "_")
-
-
-def subject(topic_name: str) -> str:
+def subject(topic: str) -> str:
     """The topic's subject in a schema registry (TopicNameStrategy)."""
-    return f"{topic_name}-value"
+    return f"{topic}-value"
 
 
 def principal(publisher: str) -> str:

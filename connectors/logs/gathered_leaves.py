@@ -27,13 +27,20 @@ from repository.proof.whole_log import StoredSeal, WholeLog
 from repository.store.log import Record
 from schemas.contracts import KINDS, by_fingerprint
 
-NAMES: Final = (*KINDS, *(f"{kind} among {place}" for place in KINDS for kind in KINDS if kind != place))
-"""What a record is counted as: its kind; where it stands in another kind's topic, which no reader accepts, it is neither.
 
-A kind comes before what is misplaced, so that of the same record in both places the right one counts.
-"""
+def counted_as(kinds: Sequence[str]) -> tuple[str, ...]:
+    """What a record may be counted as: its kind; where it stands in another kind's topic, which no reader accepts, neither.
+
+    A kind comes before what is misplaced, so that of the same record in both places the right one counts.
+    """
+    return (*kinds, *(f"{kind} among {place}" for place in kinds for kind in kinds if kind != place))
+
+
+NAMES: Final = counted_as(KINDS)
+CODE: Final = "H"
+"""Array type of the indices into NAMES, of two bytes: those are as many as the square of the kinds."""
 KEPT: Final = (SEAL, MEMBER)
-COLUMNS: Final = {"publisher": pl.String, "position": pl.Int64, "leaf": pl.Binary, "kind": pl.UInt8}
+COLUMNS: Final = {"publisher": pl.String, "position": pl.Int64, "leaf": pl.Binary, "kind": pl.UInt16}
 READ_LEAVES = 100_000
 AGAIN: Final = (pl.col("position") == pl.col("position").shift(1)).fill_null(False).alias("again")
 OTHER: Final = (pl.col("leaf") != pl.col("leaf").shift(1)).fill_null(False).alias("other")
@@ -46,7 +53,7 @@ class Ordered(NamedTuple):
     """
 
     positions: list[int]
-    kinds: bytes
+    kinds: list[int]
     leaves: list[bytes]
     doubled: int | None
 
@@ -66,7 +73,7 @@ class GatheredLeaves:
         self._leaves_of = hashing(algorithm).leaves
         self._connection = connect(home, folder / "leaves.duckdb")
         self._connection.execute("SET temp_directory = $1", [str(folder / "spill")])
-        self._connection.execute("CREATE TABLE leaves (publisher VARCHAR, position BIGINT, leaf BLOB, kind UTINYINT)")
+        self._connection.execute("CREATE TABLE leaves (publisher VARCHAR, position BIGINT, leaf BLOB, kind USMALLINT)")
         self._codes: dict[tuple[str, bytes], int] = {}
         self._kept: set[tuple[str, str, int, bytes]] = set()
         self.left_out: dict[str, LeftOut] = {}
@@ -117,15 +124,15 @@ class GatheredLeaves:
 
     def whole_log(self, publisher: str, tree: TreeFiles) -> WholeLog:
         """A publisher's log, its leaves appended to an empty tree of the same algorithm."""
-        positions, kinds, doubled_at = array("q"), bytearray(), list[int]()
+        positions, kinds, doubled_at = array("q"), array(CODE), list[int]()
         for portion in self.in_order(publisher):
             tree.append(portion.positions, portion.leaves)
             positions.extend(portion.positions)
-            kinds += portion.kinds
+            kinds.extend(portion.kinds)
             doubled_at += [] if portion.doubled is None else [portion.doubled]
         seals = [StoredSeal(*each) for each in self.kept(publisher, SEAL)]
         found = self._doubled(publisher, doubled_at[0]) if doubled_at else None
-        return WholeLog(publisher, positions, bytes(kinds), NAMES, lambda _: tree.subtree, seals, found)
+        return WholeLog(publisher, positions, kinds, NAMES, lambda _: tree.subtree, seals, found)
 
     def in_order(self, publisher: str) -> Iterator[Ordered]:
         """A publisher's leaves in the order of positions, each once; of different ones at a position the first alone."""
@@ -137,9 +144,8 @@ class GatheredLeaves:
             marked = frame.select("position", "leaf", "kind", AGAIN, OTHER).slice(before.height)
             new, before = marked.filter(~pl.col("again")), frame.tail(1)
             doubled_at = marked.filter("again", "other")["position"].to_list()
-            yield Ordered(
-                new["position"].to_list(), bytes(new["kind"].to_list()), new["leaf"].to_list(), next(iter(doubled_at), None)
-            )
+            positions, kinds, leaves = (new[name].to_list() for name in ("position", "kind", "leaf"))
+            yield Ordered(positions, kinds, leaves, next(iter(doubled_at), None))
 
     def _doubled(self, publisher: str, position: int) -> Finding:
         sql = "SELECT DISTINCT leaf FROM leaves WHERE publisher = ? AND position = ?"

@@ -38,7 +38,7 @@ class WholeLog:
 
     publisher: str
     positions: Sequence[int]
-    kinds: bytes
+    kinds: Sequence[int]
     names: Sequence[str]
     subtree_of: Callable[[str], Subtree]
     seals: Sequence[StoredSeal] = ()

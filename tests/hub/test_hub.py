@@ -68,6 +68,8 @@ def test_a_follower_shows_what_comes_while_imports_and_reports_go_on(tmp_path: P
         eventually(lambda: supplies(home) == 602)
         status = hub.perform(home, "status")
         assert [p["lag"] for p in status["partitions"] if p["topic"] in ("yrd.31", "yrd.33")] == [0, 0]  # type: ignore[attr-defined]
+        assert status["entities"] == {"service_object": 0, "supply": 302, "standard": 0}
+        assert (status["service_objects"], status["supplies"], status["standards"]) == (0, 302, 0)
     assert projected(home)["events"] == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from eventsourcing.persistence import Notification
 
 from connectors.kafka.framing import HEADERS, Arrived, Framing, Headers, Restoring, restored
-from connectors.kafka.names import kind_of, listed, principal, subject, topic, topics
+from connectors.kafka.names import kind_of, listed, principal, subject, topic_of, topics
 from connectors.kafka.registry import LockedNumbers, RegistryUnavailable
 from repository.events.encoding import event_id_of
 from repository.store.log import Record, body_hash
@@ -40,7 +40,7 @@ def test_a_record_is_restored_as_it_was_stored(kind: str, headers: str) -> None:
     sent = Framing(CODE, NUMBERS.number_of, headers).frame(stored)
     back = Restoring(NUMBERS.contract_of).restore(arrived(sent))
     identity = str(stored.originator_id)
-    assert back == Record(topic(CODE, kind), 1, 4, 7, identity, stored.topic, stored.state, 1_790_000_000_123_000, "")
+    assert back == Record(topic_of(CODE, kind), 1, 4, 7, identity, stored.topic, stored.state, 1_790_000_000_123_000, "")
     assert body_hash(back.value) == body_hash(sent.value)
 
 
@@ -118,8 +118,8 @@ def test_a_number_that_cannot_be_looked_up_now_is_no_fault_of_the_record() -> No
 
 
 def test_names_of_topics_are_per_publisher_and_kind() -> None:
-    assert topic("33", "service_object") == "yrd.33.service-object" and kind_of("yrd.33.service-object") == "service_object"
-    assert topics(["31"]) == [topic("31", kind) for kind in KINDS if kind != "member"]
+    assert topic_of("33", "service_object") == "yrd.33.service-object" and kind_of("yrd.33.service-object") == "service_object"
+    assert topics(["31"]) == [topic_of("31", kind) for kind in KINDS if kind != "member"]
     assert set(topics(["00"])) - {name.replace("31", "00") for name in topics(["31"])} == {"yrd.00.member"}
     assert subject("yrd.33.supply") == "yrd.33.supply-value" and principal("33") == "User:publisher-33"
 

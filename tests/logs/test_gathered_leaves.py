@@ -18,6 +18,7 @@ from repository.proof.signed_note import Note
 from repository.proof.tree_files import opened_tree
 from repository.proof.whole_log import Checked, check_log, keys_by_name
 from repository.store.log import Record
+from schemas.contracts import KINDS
 from tests.support.bases import Logs
 from tests.support.dumps_for_tests import region
 from tests.support.sealed_logs import by_kind, key_of, own, put, seal_of, sealed, told, twice_sealed, whole
@@ -63,6 +64,18 @@ def spoiled(records: Sequence[Record], chance: Random) -> list[Record]:
 def altered(record: Record) -> Record:
     """Another record of the same kind: a bit of its last byte is another."""
     return record._replace(value=record.value[:-1] + bytes([record.value[-1] ^ 1]))
+
+
+def test_forty_kinds_more_are_told_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [*(f"made_up_{number}" for number in range(40)), *KINDS]
+    monkeypatch.setattr(gathered_leaves, "NAMES", gathered_leaves.counted_as(kinds))
+    logs, _ = twice_sealed()
+    records = by_kind(own(logs))
+    assert checked(home, [records]).findings == []
+    at = next(n for n, record in enumerate(records) if record.topic.endswith(".supply"))
+    misplaced = records[at]._replace(topic="yrd.31.service-object")
+    found = checked(home, [[*records[:at], misplaced, *records[at + 1 :]]]).findings
+    assert "supply among service_object 1" in (found[0][1].found or "")
 
 
 def two_logs() -> Logs:
