@@ -12,7 +12,8 @@ from connectors.commands.printing import print_json, print_table, say, talk
 from connectors.commands.proving import KeyOption, OutputOption, write_proof
 from connectors.home.folder import Home
 from connectors.hub import hub
-from repository.keys.signing import KeyMissing, read_keys
+from repository.keys.secret_files import KeyMissing
+from repository.keys.signing import read_keys
 
 access = typer.Typer(no_args_is_help=True, help="Who asked what of the base, and for what.")
 SHOWN = ("asked_at", "account", "role", "purpose", "command", "tables", "result_rows", "outcome", "statement")

@@ -12,7 +12,8 @@ from connectors.commands.printing import print_json, say, talk
 from connectors.home.folder import Home
 from connectors.logs import whole_logs
 from repository.events.identity import LOG
-from repository.keys.signing import KeyMissing, read_keys
+from repository.keys.secret_files import KeyMissing
+from repository.keys.signing import read_keys
 from repository.proof.proof import ProvedEvent, ProvedGrowth, Witnessed, check_proof
 from repository.proof.signed_note import VerifierKey
 from repository.proof.whole_log import Checked

@@ -5,20 +5,15 @@ publishers of a region share, so that one person has one token at all of them. I
 to be tried one by one: without the key a token tells nothing, with it everything. Tokens remain personal
 information in the sense of PIPL art. 73(3), and a key file is worth as much as all numbers behind them.
 
-    KeyRefused        every refusal below; a ValueError
-    |- KeyExists      a key file that stands there already
-    |- KeyExposed     a key file that others may read
-    |- KeyUnreadable  a file or text that holds no key, a passphrase too short or wrong, an altered export
-    `- DemoKey        the published key, outside a home marked synthetic
+A passphrase too short or wrong and an altered export are KeyUnreadable; the published key, outside a home marked
+synthetic, is a DemoKey.
 """
 
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import stat
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +23,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from repository.keys.secret_files import SECRET_BYTES, KeyExists, KeyExposed, KeyRefused, KeyUnreadable
+from repository.keys.secret_files import SECRET_BYTES, KeyRefused, KeyUnreadable, create_secret, load_secret, write_new
 
 KEY_ID_DIGITS = 8
 NORMALISED_NUMBER = re.compile(r"[A-Z0-9()/.]+")
 KEY_FILE_HEADER = "yrd regional key 1"
-KEY_FILE = re.compile(rf"{KEY_FILE_HEADER}\n([0-9a-f]{{64}})\n".encode())
+WHAT, WAY_OUT = "regional key", "make one with `yrd key create`, or import it from another publisher's export"
 SHORTEST_PASSPHRASE = 12
 
 EXPORT_FORMAT = "yrd regional key export 1"
@@ -97,17 +92,12 @@ def refuse_demo_key(key: RegionalKey, synthetic: bool) -> None:
 
 def create(path: Path) -> RegionalKey:
     """A new random key, written to `path` for its owner alone (mode 0600). Raises KeyExists."""
-    return _write(path, RegionalKey(secrets.token_bytes(SECRET_BYTES)))
+    return RegionalKey(create_secret(path, KEY_FILE_HEADER, WHAT))
 
 
 def load(path: Path) -> RegionalKey:
-    """The key in the file `path`. Raises FileNotFoundError, KeyExposed or KeyUnreadable."""
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise KeyExposed(f"Key file {path} has mode {mode:04o}, open to others: run chmod 600 on it.")
-        content = file.read(4096)
-    return _parse(path, content)
+    """The key in the file `path`. Raises KeyMissing, KeyExposed or KeyUnreadable."""
+    return RegionalKey(load_secret(path, KEY_FILE_HEADER, WHAT, WAY_OUT))
 
 
 def export(path: Path, passphrase: str) -> str:
@@ -135,26 +125,9 @@ def import_(text: str, passphrase: str, path: Path) -> RegionalKey:
         raise KeyUnreadable(
             "The exported key does not open: the passphrase is wrong, or the text was altered on its way."
         ) from None
-    return _write(path, RegionalKey(secret))
-
-
-def _write(path: Path, key: RegionalKey) -> RegionalKey:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise KeyExists(f"{path} exists already and is not overwritten: name another file.") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"{KEY_FILE_HEADER}\n{key.secret.hex()}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    key = RegionalKey(secret)
+    write_new(path, (KEY_FILE_HEADER, secret.hex()), WHAT)
     return key
-
-
-def _parse(path: Path, content: bytes) -> RegionalKey:
-    match = KEY_FILE.fullmatch(content)
-    if match is None:
-        raise KeyUnreadable(f"{path} is not a regional key file: import the key again from its export.")
-    return RegionalKey(bytes.fromhex(match[1].decode()))
 
 
 def _parse_export(text: str) -> tuple[dict[str, object], bytes, bytes, bytes]:

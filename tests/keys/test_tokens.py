@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repository.keys.regional import DEMO_KEY, DemoKey, RegionalKey, create, export, import_, load, refuse_demo_key, token
-from repository.keys.secret_files import KeyExists, KeyExposed, KeyRefused, KeyUnreadable
+from repository.keys.secret_files import KeyExists, KeyExposed, KeyMissing, KeyRefused, KeyUnreadable
 
 MADE_UP = "319999199003070016"
 PASSPHRASE = "长三角 correct horse"
@@ -70,7 +70,7 @@ def test_a_key_file_open_to_others_is_refused(key_file: Path, mode: int) -> None
 
 
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent[.]key"):
+    with pytest.raises(KeyMissing, match=r"absent[.]key is missing: make one with `yrd key create`, .*[.]$"):
         load(tmp_path / "absent.key")
 
 
@@ -86,7 +86,7 @@ def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
 )
 def test_a_file_that_holds_no_key_is_refused(key_file: Path, content: bytes) -> None:
     key_file.write_bytes(content)
-    with pytest.raises(KeyUnreadable, match=r"is not a regional key file: .*[.]$"):
+    with pytest.raises(KeyUnreadable, match=r"is no regional key: .*[.]$"):
         load(key_file)
 
 

@@ -69,7 +69,7 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     [
         (lambda f: f.unlink(), KeyUnreadable, "is missing: restore it"),
         (lambda f: f.chmod(0o640), KeyExposed, "run chmod 600"),
-        (lambda f: f.write_text("no key"), KeyUnreadable, "is not the master key"),
+        (lambda f: f.write_text("no key"), KeyUnreadable, "is no master key"),
     ],
 )
 def test_a_master_key_that_cannot_be_used_is_a_sentence(

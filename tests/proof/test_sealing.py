@@ -296,7 +296,7 @@ def test_seals_are_made_on_demand(yrd: Yrd, tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_sealed_is_one_sentence(yrd: Yrd) -> None:
-    assert "31.signing is missing; restore it, or make a key with `yrd signer create`" in yrd.failure("seal", "--publisher", "31")
+    assert "31.signing is missing: restore it, or make one with `yrd signer create`" in yrd.failure("seal", "--publisher", "31")
     assert "is no publisher of this home" in yrd.failure("seal", "--publisher", "77")
     assert "is no publisher of this home" in yrd.failure("signer", "create", "--publisher", "../31")
     yrd("signer", "create", "--publisher", "31")
