@@ -20,7 +20,6 @@ from repository.store.log import LogChanged, Partition
 FETCH_BYTES = 16 << 20
 """Most that one partition gives at once."""
 FETCH_ALL_BYTES = 64 << 20
-LOG_APPEND_TIME = 1
 
 
 class OutOfRange(LogChanged):

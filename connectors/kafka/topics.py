@@ -22,7 +22,6 @@ CONFIGURATION = {
     "max.message.bytes": str(MESSAGE_LIMIT_BYTES),
 }
 """What every topic must say: never compacted, kept for ever, stamped by the broker, with room for the largest event."""
-UNKNOWN_TOPIC = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Merkle trees by RFC 9162, section 2.1: hashes of leaves and nodes, inclusion and consistency proofs, and checking them.
 
 Everything here is a pure function of hashes. Where the hashes of a tree come from is told by `Subtree`: a function that
-gives the hash of the leaves from `low` up to `high`. `range_of` makes one from a list of leaf hashes, `tree_files` from
-a file, so that no proof needs more than some hundred hashes of a log of any length.
+gives the hash of the leaves from `low` up to `high`. `tree_files` makes one from a file, so that no proof needs more than
+some hundred hashes of a log of any length.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -88,11 +88,6 @@ def hashing(name: str) -> Hashing:
     if name not in ALGORITHMS:
         raise ValueError(f'"{name}" is no hash algorithm of a tree; known are {", ".join(ALGORITHMS)}.')
     return ALGORITHMS[name]
-
-
-def range_of(leaves: Sequence[bytes], algorithm: Hashing) -> Subtree:
-    """A `Subtree` over a list of leaf hashes."""
-    return lambda low, high: algorithm.root(leaves[low:high])
 
 
 def split(size: int) -> int:

@@ -163,11 +163,6 @@ def city_of(code: str) -> str | None:
     return own if own is None or register().by_code[own][-1].in_use(NOW) else resolve(code).city_code
 
 
-def province_of(code: str) -> str | None:
-    """The province of the division `code`; None for the country. Raises UnknownDivision."""
-    return _standing(code, NOW).province_code
-
-
 def is_known(code: str) -> bool:
     """Whether citizen numbers may begin with `code`: a county-level code anywhere in China since 1981.
 

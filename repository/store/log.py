@@ -11,8 +11,6 @@ from repository.events.encoding import HEADER_BYTES
 from repository.events.identity import event_hash
 from repository.store.publisher import Publisher
 
-MICROSECOND = 1_000_000
-
 
 class Record(NamedTuple):
     """One event in stored form, at its place in a log.

@@ -14,9 +14,9 @@ from repository.proof.merkle import (
     consistency_path,
     hashing,
     inclusion_path,
-    range_of,
     split,
 )
+from tests.support.sealed_logs import range_of
 
 SHA = hashing(SHA_256)
 DATA = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]

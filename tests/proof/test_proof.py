@@ -14,12 +14,12 @@ import pytest
 
 from repository.events.encoding import decode
 from repository.proof import proof as proofs
-from repository.proof.merkle import SHA_256, SM3, ProofFailed, consistency_path, hashing, inclusion_path, range_of
+from repository.proof.merkle import SHA_256, SM3, ProofFailed, consistency_path, hashing, inclusion_path
 from repository.proof.proof import ProvedEvent, ProvedGrowth, check_proof, consistency_proof, inclusion_proof
 from repository.proof.signed_note import COSIGNATURE, Signer, signed
 from tests.support.bases import NOON, Logs
 from tests.support.project import ROOT
-from tests.support.sealed_logs import key_of, own, seal_of, told
+from tests.support.sealed_logs import key_of, own, range_of, seal_of, told
 
 HUB = Signer("yrd/hub", COSIGNATURE, bytes(range(32)))
 KEYS = [key_of("31").verifier, HUB.verifier]

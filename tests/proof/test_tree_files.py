@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repository.proof.merkle import SHA_256, SM3, consistency_path, hashing, inclusion_path, range_of
+from repository.proof.merkle import SHA_256, SM3, consistency_path, hashing, inclusion_path
 from repository.proof.tree_files import TreeDamaged, TreeFiles, opened_tree
+from tests.support.sealed_logs import range_of
 
 SHA = hashing(SHA_256)
 

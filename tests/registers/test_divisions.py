@@ -16,7 +16,6 @@ from repository.registers.divisions import (
     city_of,
     is_known,
     locate,
-    province_of,
     register,
     resolve,
 )
@@ -198,7 +197,7 @@ def test_a_statistical_area_keeps_its_code_flagged_and_belongs_to_its_city(text:
 def test_every_code_has_its_province_and_every_county_in_use_its_city() -> None:
     names = dict(cities())
     for code, divisions in register().by_code.items():
-        assert province_of(code) == (None if code == "000000" else f"{code[:2]}0000")
+        assert divisions[-1].province_code == (None if code == "000000" else f"{code[:2]}0000")
         if divisions[-1].in_use(NOW) and divisions[-1].level in ("city", "county", "statistical"):
             assert city_of(code) in names
 

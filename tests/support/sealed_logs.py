@@ -8,13 +8,18 @@ from random import Random
 
 from connectors.home.folder import Home
 from connectors.proof import sealing
-from repository.proof.merkle import SHA_256, hashing, range_of
+from repository.proof.merkle import SHA_256, Hashing, Subtree, hashing
 from repository.proof.seal import KIND, Seal, marks_between, origin, seal_record
 from repository.proof.signed_note import ED25519, Note, Signer, signed
 from repository.proof.whole_log import StoredSeal, WholeLog
 from repository.store.log import Record
 from tests.support.bases import NOON, Logs
 from tests.support.histories import fact
+
+
+def range_of(leaves: Sequence[bytes], algorithm: Hashing) -> Subtree:
+    """The subtrees of a list of leaf hashes."""
+    return lambda low, high: algorithm.root(leaves[low:high])
 
 
 def key_of(publisher: str, number: int = 0) -> Signer:
