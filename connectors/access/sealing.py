@@ -15,13 +15,11 @@ from connectors.logs.whole_logs import check_store
 from connectors.proof.sealing import LogAltered, algorithm_of, all_seals, key_file, last_seal, tree_folder
 from repository.access.access_store import AccessStore
 from repository.access.records import KIND, is_purged
-from repository.events.encoding import event_id_of
 from repository.events.identity import LOG, entity_id
 from repository.proof.judgement import Finding
-from repository.proof.merkle import consistency_path, inclusion_path
-from repository.proof.proof import consistency_proof, inclusion_proof
 from repository.proof.seal import Seal
 from repository.proof.signed_note import Note, verifier_keys
+from repository.proof.stored_proofs import NotProvable, growth_proof, record_proof, two_of
 from repository.proof.tree_files import TreeFiles, opened_tree
 from repository.proof.whole_log import keys_by_name
 from repository.store.publisher import Publisher
@@ -59,44 +57,36 @@ def kept(log: AccessLog, _: Mapping[str, Any]) -> Result:
 
 
 def proved(log: AccessLog, given: Mapping[str, Any]) -> Result:
-    """The proof that the last record of the access `access` is in the log that a seal covers. Raises ValueError."""
+    """The proof that the last record of the access `access` is in the log that a seal covers. Raises NotProvable."""
     store, key = log.store(), str(given.get("access"))
     identity = entity_id(LOG, KIND, key)
     position = store.position_of(identity, store.last_version(identity))
     if position is None:
-        raise ValueError(f'The access log holds no access "{key}"; `yrd access list --json` has them under business_key.')
+        raise NotProvable(f'The access log holds no access "{key}"; `yrd access list --json` has them under business_key.')
     covering = next((each for each in all_seals(store) if each[0].last_position >= position), None)
     if covering is None:
-        raise ValueError(f"{key} is under no seal yet; {UNSEALED}.")
+        raise NotProvable(f"{key} is under no seal yet; {UNSEALED}.")
     seal, note = covering
     state = store.notifications(position - 1, 1)[0].state
     if is_purged(state):
-        raise ValueError(f"{key} is past its retention and was purged; of its record only the hash is left.")
+        raise NotProvable(f"{key} is past its retention and was purged; of its record only the hash is left.")
+    otherwise = f"The record of {key} is not the one that was sealed; see `yrd access check`."
     with _tree(log.home, store, seal) as tree:
-        index = tree.index(position)
-        if index is None or tree.leaf(index) != store.leaves(tree.algorithm, [state])[0]:
-            raise ValueError(f"The record of {key} is not the one that was sealed; see `yrd access check`.")
-        path = inclusion_path(index, seal.size, tree.subtree)
-    return {"proof": inclusion_proof(state, event_id_of(state).decode(), index, path, note)}
+        (leaf,) = store.leaves(tree.algorithm, [state])
+        return {"proof": record_proof(tree, note, position, state, leaf, otherwise)}
 
 
 def grown(log: AccessLog, given: Mapping[str, Any]) -> Result:
     """The proof that the log of `first` records is the beginning of the one of `second` (default: the newest).
 
-    Raises ValueError.
+    Raises NotProvable.
     """
     store = log.store()
     seals = {seal.size: (seal, note) for seal, note in all_seals(store)}
     first, second = int(given["first"]), int(given.get("second") or max(seals, default=0))
-    for size in (first, second):
-        if size not in seals:
-            known = ", ".join(map(str, seals)) or "none"
-            raise ValueError(f"No seal of the access log covers {size} records; sealed sizes are {known}.")
-    (earlier, one), (later, two) = seals[first], seals[second]
-    if earlier.size > later.size:
-        raise ValueError(f"{earlier.size} is more than {later.size}; name the smaller size first.")
-    with _tree(log.home, store, later) as tree:
-        return {"proof": consistency_proof(one, two, consistency_path(earlier.size, later.size, tree.subtree))}
+    (_, earlier), (newer, later) = two_of(seals, first, second, "seal of the access log")
+    with _tree(log.home, store, newer) as tree:
+        return {"proof": growth_proof(tree, earlier, later)}
 
 
 @contextmanager

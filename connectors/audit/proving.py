@@ -9,10 +9,9 @@ from connectors.hub import hub
 from connectors.logs.opened import opened_log
 from connectors.proof.seal_pass import hub_tree_folder
 from connectors.proof.verdicts import Row, Verdicts, recorded_verdicts
-from repository.proof.merkle import consistency_path, inclusion_path
-from repository.proof.proof import consistency_proof, inclusion_proof
 from repository.proof.seal import seal_of_text
 from repository.proof.signed_note import Note
+from repository.proof.stored_proofs import NotProvable, growth_proof, record_proof, two_of
 from repository.proof.tree_files import TreeFiles, opened_tree
 from repository.store.log import Checkpoint
 from schemas.contracts import KINDS
@@ -22,10 +21,6 @@ PLACE = " UNION ALL ".join(
 )  # fmt: skip
 RECORD_AT = "SELECT topic, partition, log_offset FROM leaves WHERE publisher = ? AND position = ?"
 NOTE_OF = "SELECT signed_note FROM seal_history WHERE publisher = ? AND version = ?"
-
-
-class NotProvable(ValueError):
-    """What is asked for can't be proved yet, or not at all; the message says what has to happen first."""
 
 
 @contextmanager
@@ -52,11 +47,9 @@ def prove(home: Home, event_id: str) -> str:
             )
         note = _note(home, verdicts, sealed)
     event = _bytes_at(home, publisher, position)
+    otherwise = f"The log no longer holds the record that was accepted at position {position} of {publisher}."
     with _tree(home, note) as tree:
-        index = tree.index(position)
-        if index is None or tree.algorithm.leaf(event) != tree.leaf(index):
-            raise NotProvable(f"The log no longer holds the record that was accepted at position {position} of {publisher}.")
-        return inclusion_proof(event, event_id, index, inclusion_path(index, sealed.tree_size, tree.subtree), note)
+        return record_proof(tree, note, position, event, tree.algorithm.leaf(event), otherwise)
 
 
 def _place(home: Home, event_id: str) -> tuple[str, int]:
@@ -103,12 +96,7 @@ def prove_growth(home: Home, publisher: str, first: int, second: int) -> str:
     """The proof that a publisher's log of `first` records is the beginning of the one of `second`. Raises NotProvable."""
     with verdicts_of(home) as verdicts:
         rows = {row.tree_size: row for row in verdicts.accepted(home.member(publisher))}
-        for size in (first, second):
-            if size not in rows:
-                known = ", ".join(map(str, rows)) or "none"
-                raise NotProvable(f"No accepted seal of {publisher} covers {size} records; sealed sizes are {known}.")
-        notes = [_note(home, verdicts, rows[size]) for size in (first, second)]
-    if first > second:
-        raise NotProvable(f"{first} is more than {second}; name the smaller size first.")
-    with _tree(home, notes[1]) as tree:
-        return consistency_proof(notes[0], notes[1], consistency_path(first, second, tree.subtree))
+        ends = two_of(rows, first, second, f"accepted seal of {publisher}")
+        earlier, later = (_note(home, verdicts, row) for row in ends)
+    with _tree(home, later) as tree:
+        return growth_proof(tree, earlier, later)
