@@ -17,7 +17,7 @@ from connectors.kafka.connecting import KafkaRefused
 from connectors.kafka.registry import SchemaRefused
 from connectors.proof.sealing import LogAltered
 from connectors.publishing.known_facts import KnownLost
-from connectors.reading.server import SocketTaken
+from connectors.reading.conversations import SocketTaken
 from repository.store.log import LogChanged, LogUnavailable
 from repository.store.publisher import StoreChanged
 

@@ -1,4 +1,4 @@
-"""The reader's side of the socket: send one request, take one answer. The conversation is described in `reads`."""
+"""The reader's side of the socket: send one request, take one answer. The conversation is described in `query`."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ def query(
     granted: bool = False,
 ) -> pa.Table:
     """The result of one SELECT, from one commit of the information base; `purpose` is for the access log, `granted` as in
-    `reads.answering`.
+    `query.answering`.
 
     Raises `NoServer` when nobody listens at `socket_path`, and `ReadRefused` for everything else, also when the answer
     breaks off: a table that is returned is whole.

@@ -1,6 +1,6 @@
 """Reading the information base: one query under limits, and the words in which reader and server speak.
 
-One process holds the DuckDB file, so everybody else reads through it, over a unix socket (`reads_server`, `reads_client`).
+One process holds the DuckDB file, so everybody else reads through it, over a unix socket (`server`, `client`).
 `query_connection` is the same reading for a process that holds the file itself, when no server runs.
 
 The conversation, one request per connection (that of exports is described in `exports`):

@@ -1,18 +1,15 @@
 """The socket at which the one process that holds the information base serves reads and operations.
 
 A thread per conversation, a cursor per query. A reader's failure is the reader's: bad SQL, a limit, a hang-up end that one
-conversation. The conversation itself and what it means is described in `reads`.
+conversation. The words of the conversation are described in `query`, those of exports in `exports`.
 """
 
 import json
-import select
-import shutil
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,20 +18,16 @@ import pyarrow as pa
 
 from connectors.access.log import Access, AccessLog, peer
 from connectors.access.refused import ReadRefused
+from connectors.reading.conversations import Conversations
 from connectors.reading.exports import exporting, send
-from connectors.reading.query import Answer, Limits, answering, decoded, socket_address
+from connectors.reading.query import Answer, Limits, answering, decoded
 from projections.audit_tables import Part
 from projections.guard import one_line
 
 Operation = Callable[[dict[str, object]], dict[str, object]]
 Export = Callable[[dict[str, object]], Sequence[Part]]
 
-ACCEPT_S = 0.1  # how long closing may go unnoticed while nobody connects
-CLOSE_S = 2.0  # how long readers are given to take the end of their answer before the connection is cut
-
-
-class SocketTaken(RuntimeError):  # noqa: N818 - names the state of the file
-    """The path of the socket is in use; the message is one sentence."""
+PLACE_S = 0.1  # how often who waits for a reader's place is looked after
 
 
 class ReadServer:
@@ -61,83 +54,22 @@ class ReadServer:
     ) -> None:
         if taken := {"query", "export"} & set(operations):
             raise ValueError(f"The operation '{min(taken)}' is the server's own; give yours another name.")
-        self._exports, self._access, self._group = dict(exports or {}), access, group
-        self._path, self._cursor, self._operations, self._macros = socket_path, cursor, dict(operations), frozenset(macros)
+        self._cursor, self._macros, self._access = cursor, frozenset(macros), access
+        self._operations, self._exports = dict(operations), dict(exports or {})
         self._limits = limits or Limits()
         self._places = threading.BoundedSemaphore(self._limits.readers)
-        self._room = threading.BoundedSemaphore(self._limits.connections)
-        self._closing = threading.Event()
-        self._links: dict[threading.Thread, socket.socket] = {}
-        self._links_lock = threading.Lock()
-        self._listener: socket.socket | None = None
-        self._inode = 0
-        self._acceptor = threading.Thread(target=self._accept, name="read-acceptor", daemon=True)
+        self._conversations = Conversations(socket_path, self._respond, self._limits.connections, self._limits.time_s, group)
 
     def start(self) -> None:
-        """Listen, and serve from a thread of its own; raises `SocketTaken` when no socket can be made at the path."""
-        self._listener = _listening(self._path, self._group)
-        self._inode = self._path.stat().st_ino
-        self._acceptor.start()
+        """Listen, and serve from threads of their own; raises `SocketTaken` when no socket can be made at the path."""
+        self._conversations.start()
 
     def close(self) -> None:
         """Stop running queries, wait for running operations, and remove the socket; does nothing when not started.
 
         Not to be called from within an operation, which would wait for itself.
         """
-        if self._listener is None:
-            return
-        self._closing.set()
-        self._acceptor.join()
-        self._listener.close()
-        self._listener = None
-        with suppress(FileNotFoundError):
-            if self._path.stat().st_ino == self._inode:
-                self._path.unlink()
-        self._end_conversations()
-
-    def _end_conversations(self) -> None:
-        end = time.monotonic() + CLOSE_S
-        for thread in self._conversations():
-            thread.join(max(0.0, end - time.monotonic()))
-        with self._links_lock:
-            for link in self._links.values():
-                with suppress(OSError):  # the reader has hung up already
-                    link.shutdown(socket.SHUT_RDWR)
-        for thread in self._conversations():
-            thread.join()
-
-    def _conversations(self) -> list[threading.Thread]:
-        with self._links_lock:
-            return list(self._links)
-
-    def _accept(self) -> None:
-        listener = self._listener
-        while listener is not None and not self._closing.is_set():
-            # Beyond the limit nobody is accepted, and the operating system keeps the queue.
-            if self._room.acquire(timeout=ACCEPT_S) and not self._admit(listener):
-                self._room.release()
-
-    def _admit(self, listener: socket.socket) -> bool:
-        try:
-            link, _ = listener.accept()
-        except (TimeoutError, ConnectionAbortedError):
-            return False
-        link.settimeout(self._limits.time_s)
-        thread = threading.Thread(target=self._converse, args=(link,), name="read-conversation", daemon=True)
-        with self._links_lock:
-            self._links[thread] = link
-        thread.start()
-        return True
-
-    def _converse(self, link: socket.socket) -> None:
-        try:
-            # A reader that hangs up, or does not take its answer in time, has nobody else to tell.
-            with link, suppress(OSError), link.makefile("wb") as file:
-                self._respond(link, file)
-        finally:
-            with self._links_lock:
-                del self._links[threading.current_thread()]
-            self._room.release()
+        self._conversations.close()
 
     def _respond(self, link: socket.socket, file: BinaryIO) -> None:
         try:
@@ -184,7 +116,7 @@ class ReadServer:
         sql, params = request.get("sql"), decoded(request.get("params", []))
         if not isinstance(sql, str) or not isinstance(params, list):
             raise ReadRefused("A query needs its text in sql and a list in params; correct the request.")
-        stopped = _Hangup(link, self._closing)
+        stopped = self._conversations.ending(link)
         with (
             self._place(stopped),
             self._opened() as cursor,
@@ -199,7 +131,7 @@ class ReadServer:
     def _answer_export(
         self, link: socket.socket, file: BinaryIO, request: dict[str, object], access: Access
     ) -> dict[str, object]:
-        stopped = _Hangup(link, self._closing)
+        stopped = self._conversations.ending(link)
         try:
             parts = self._exports[str(request["name"])](request)
         except (KeyError, TypeError, ValueError) as error:
@@ -223,27 +155,13 @@ class ReadServer:
     @contextmanager
     def _place(self, stopped: Callable[[], str | None]) -> Iterator[None]:
         end = time.monotonic() + self._limits.wait_s
-        while not self._places.acquire(timeout=max(0.0, min(ACCEPT_S, end - time.monotonic()))):
+        while not self._places.acquire(timeout=max(0.0, min(PLACE_S, end - time.monotonic()))):
             if time.monotonic() >= end or stopped():
                 raise ReadRefused(stopped() or f"All {self._limits.readers} readers are at work; ask again later.")
         try:
             yield
         finally:
             self._places.release()
-
-
-class _Hangup:
-    """Tells, when called, why a running query has lost its purpose: its reader hung up, or the server closes."""
-
-    def __init__(self, link: socket.socket, closing: threading.Event) -> None:
-        self._closing = closing
-        self._poll = select.poll()
-        self._poll.register(link, 0)  # a hang-up is reported without being asked for
-
-    def __call__(self) -> str | None:
-        if self._closing.is_set():
-            return "The server is closing; ask again when it is back."
-        return "The reader hung up." if self._poll.poll(0) else None
 
 
 def _request(link: socket.socket, limit: int) -> dict[str, object]:
@@ -289,47 +207,3 @@ def _error(sentence: str) -> dict[str, object]:
 
 def _json_line(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n"
-
-
-def _listening(path: Path, group: str) -> socket.socket:
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with socket_address(path) as address:
-            listener.bind(address)
-        # Before listening, so nobody ever connects with the wider mode that bind gave it.
-        path.chmod(0o600)
-        if group:
-            shutil.chown(path, group=group)
-            path.chmod(0o660)
-        listener.listen(socket.SOMAXCONN)
-        listener.settimeout(ACCEPT_S)
-    except (OSError, LookupError, ReadRefused) as error:
-        listener.close()
-        raise SocketTaken(f"No socket can be made at {path} ({error}); check the folder.") from error
-    return listener
-
-
-def _clear(path: Path) -> None:
-    """Remove the socket that a dead process left; refuse to touch anything else."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise SocketTaken(f"{path} is not a socket; move it away or choose another path.")
-    if _answers(path):
-        raise SocketTaken(f"Another server listens at {path}; stop it first.")
-    path.unlink(missing_ok=True)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, socket_address(path) as address:
-        probe.settimeout(ACCEPT_S)
-        try:
-            probe.connect(address)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:  # alive, with a full queue or another owner
-            return True
-        return True

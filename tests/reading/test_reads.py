@@ -18,8 +18,9 @@ import pytest
 
 from connectors.access.refused import ReadRefused
 from connectors.reading.client import call, query
+from connectors.reading.conversations import SocketTaken
 from connectors.reading.query import Limits, NoServer, query_connection, socket_address
-from connectors.reading.server import Operation, ReadServer, SocketTaken
+from connectors.reading.server import Operation, ReadServer
 from projections.guard import harden
 
 ENDLESS = "SELECT count(*) FROM range(10000000000) a, range(10000000000) b WHERE hash(a.range, b.range) = 1"
@@ -383,7 +384,7 @@ def test_closing_stops_running_queries_and_says_so(base: duckdb.DuckDBPyConnecti
 def test_closing_does_not_wait_for_a_reader_that_takes_nothing(
     base: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.reading.server.CLOSE_S", 0.1)
+    monkeypatch.setattr("connectors.reading.conversations.CLOSE_S", 0.1)
     server = ReadServer(tmp_path / "reads", base.cursor, {}, Limits(time_s=3600, rows=10**12))
     server.start()
     with spoken(tmp_path / "reads", {"op": "query", "sql": WIDE}) as answer:
