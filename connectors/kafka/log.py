@@ -16,12 +16,12 @@ from kafka.protocol.consumer import IsolationLevel
 from connectors.home.settings import Settings
 from connectors.kafka import names
 from connectors.kafka.connecting import connection, sentences, unavailable
+from connectors.kafka.discovery import Discovery
 from connectors.kafka.framing import Arrived, Restoring, restored
 from connectors.kafka.reading import OutOfRange, Reader, reader
 from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema_numbers
-from connectors.kafka.topics import Topic, described
 from repository.events.columns import MARKER
-from repository.store.log import Checkpoint, LogChanged, LogUnavailable, Partition, Record
+from repository.store.log import Checkpoint, LogChanged, Partition, Record
 
 POLL_S = 0.05
 CONTROLS = ("measure", "grant")
@@ -38,16 +38,14 @@ class KafkaLog:
     first_offset = 0
 
     def __init__(self, settings: Settings, members: Collection[str] | None) -> None:
-        self.settings, self.members = settings, None if members is None else frozenset(members)
+        self.settings = settings
         self._lock = threading.RLock()
         self._numbers: SchemaNumbers = schema_numbers(settings.schema_registry_url)
         self._restoring = Restoring(self._numbers.contract_of)
         self._reader: Reader | None = None
         self._admin: KafkaAdminClient | None = None
-        self._topics: dict[str, Topic] = {}
-        self._identities: dict[str, str] = {}
-        self._unlisted: list[str] = []
-        self._looked_at = self._ends_at = float("-inf")
+        self._found = Discovery(settings, members, self._administrating)
+        self._ends_at = float("-inf")
         self._ends: dict[Partition, int] = {}
         self._places: dict[Partition, int] = {}
         """Next offset of each partition that is read, as given out."""
@@ -65,7 +63,7 @@ class KafkaLog:
     def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
         """See `repository.store.log.Log.read`."""
         with self._lock:
-            self._look()
+            self._found.look()
             client = self._placed(after)
             records = self._restored(client, self._polled(client, limit, wait_s))
             for record in records:
@@ -75,7 +73,7 @@ class KafkaLog:
     def last_read(self, partition: Partition, checkpoint: Checkpoint) -> Record | None:
         """The record just before the checkpoint, read again; None where the topic no longer has it."""
         with self._lock:
-            self._look()
+            self._found.look()
             offset = checkpoint.next_offset - 1
             begin, end = self._range(partition)
             if not begin <= offset < end:
@@ -93,7 +91,7 @@ class KafkaLog:
     def ends(self) -> dict[Partition, int]:
         """Offset one past the newest committed record, per partition."""
         with self._lock:
-            self._look()
+            self._found.look()
             self._ends, self._ends_at = self._offsets(OffsetSpec.LATEST), time.monotonic()
             # What a transaction leaves at the end of a partition is no record: whoever has read past it is not behind.
             passed = self._reader.positions() if self._reader is not None else {}
@@ -102,7 +100,7 @@ class KafkaLog:
     def controls(self) -> list[Record]:
         """Every measure and grant of all publishers, from the beginning of their topics to the end."""
         with self._lock:
-            self._look()
+            self._found.look()
             ends = {p: end for p, end in self._offsets(OffsetSpec.LATEST).items() if names.kind_of(p[0]) in CONTROLS and end}
             client, found = self._connected(), list[Arrived]()
             self._places = {}
@@ -117,8 +115,8 @@ class KafkaLog:
     def identities(self) -> Mapping[str, str]:
         """Topic -> its identity at the brokers; goes on changing as topics appear."""
         with self._lock:
-            self._look()
-            return self._identities
+            self._found.look()
+            return self._found.identities
 
     def restore(self, record: Record) -> Record:
         """A record of the quarantine in stored form, where its number can be looked up now."""
@@ -131,42 +129,15 @@ class KafkaLog:
     def unlisted(self) -> list[str]:
         """Topics named like a publisher's that are not read."""
         with self._lock:
-            self._look()
-            return list(self._unlisted)
+            self._found.look()
+            return list(self._found.unlisted)
 
-    # -- topics and partitions --
-
-    def _look(self) -> None:
-        """Look for topics and partitions, every kafka_discovery_s. Raises LogChanged where a topic is another than before."""
-        if time.monotonic() < self._looked_at + self.settings.kafka_discovery_s:
-            return
-        with sentences(self.settings):
-            found = described(self._administrating())
-        ours = {name: topic for name, topic in found.items() if names.listed(name, self.members)}
-        if not ours and not self._topics:
-            # An account without permissions sees no topics either; nothing to read must not look like nothing new.
-            raise LogUnavailable(
-                f"Kafka at {self.settings.kafka_bootstrap} shows no topic of {_listing(self.members)}; make them with "
-                "`yrd kafka init`, or see whether this account may read them (`yrd kafka acl`)."
-            )
-        for name, before in self._topics.items():
-            if name not in ours or ours[name].identity != before.identity:
-                raise LogChanged(
-                    f"{name} was deleted{' and made anew' if name in ours else ''} while it was read. Restore it, or rebuild "
-                    "the base from the log as it is with `yrd rebuild`."
-                )
-        self._topics = ours
-        self._identities.update({name: topic.identity for name, topic in ours.items()})
-        self._unlisted = sorted(name for name in found if name.startswith("yrd.") and name not in ours)
-        self._looked_at = time.monotonic()
-
-    def _partitions(self) -> list[Partition]:
-        return [(topic.name, number) for topic in self._topics.values() for number in range(topic.partitions)]
+    # -- places --
 
     def _placed(self, after: Mapping[Partition, Checkpoint]) -> Reader:
         """The client, reading every partition from behind its checkpoint. Raises LogChanged where the beginning is gone."""
         client = self._connected()
-        wanted = {p: after[p].next_offset if p in after else 0 for p in self._partitions()}
+        wanted = {p: after[p].next_offset if p in after else 0 for p in self._found.partitions}
         if wanted.keys() != self._places.keys():
             self._refuse_cut(wanted)
             self._places = wanted
@@ -206,7 +177,7 @@ class KafkaLog:
                 continue
             if arrived or self._at_rest(client, wait_s, time.monotonic() - quiet_since):
                 return arrived
-            self._look()
+            self._found.look()
 
     def _next(self, client: Reader, wait_s: float, limit: int) -> list[Arrived]:
         try:
@@ -263,7 +234,7 @@ class KafkaLog:
         return self._admin
 
     def _offsets(self, spec: OffsetSpec, partitions: Collection[Partition] | None = None) -> dict[Partition, int]:
-        wanted = self._partitions() if partitions is None else partitions
+        wanted = self._found.partitions if partitions is None else partitions
         if not wanted:
             return {}
         with sentences(self.settings):
@@ -274,11 +245,7 @@ class KafkaLog:
 
     def _range(self, partition: Partition) -> tuple[int, int]:
         """First offset and end of a partition; (0, 0) where it is gone."""
-        if partition not in self._partitions():
+        if partition not in self._found.partitions:
             return 0, 0
         ask = partial(self._offsets, partitions=[partition])
         return ask(OffsetSpec.EARLIEST)[partition], ask(OffsetSpec.LATEST)[partition]
-
-
-def _listing(members: Collection[str] | None) -> str:
-    return "any publisher" if members is None else ", ".join(sorted(members))

@@ -57,21 +57,25 @@ def prepare(settings: Settings, publishers: Iterable[str]) -> Prepared:
     wanted = names.topics(publishers)
     with admin(settings) as client:
         there = described(client, wanted)
-        wider = [each for each in there.values() if each.partitions > settings.kafka_partitions]
-        if wider:
-            raise KafkaRefused(
-                f"{wider[0].name} has {wider[0].partitions} partitions and the setting kafka_partitions is "
-                f"{settings.kafka_partitions}; partitions are never taken away: raise the setting."
-            )
-        missing = [name for name in wanted if name not in there]
+        _refuse_wider(settings, there.values())
+        missing = tuple(name for name in wanted if name not in there)
+        growing = {each.name: settings.kafka_partitions for each in there.values() if each.partitions < settings.kafka_partitions}
         if missing:
             client.create_topics([_new(name, settings) for name in missing])
-            client.wait_for_topics(missing)
-        growing = {each.name: settings.kafka_partitions for each in there.values() if each.partitions < settings.kafka_partitions}
+            client.wait_for_topics(list(missing))
         if growing:
             client.create_partitions(growing)
         _check(client, wanted)
-    return Prepared(tuple(missing), growing, tuple(n for n in wanted if n in there and n not in growing))
+    return Prepared(missing, growing, tuple(name for name in wanted if name in there and name not in growing))
+
+
+def _refuse_wider(settings: Settings, there: Iterable[Topic]) -> None:
+    for each in there:
+        if each.partitions > settings.kafka_partitions:
+            raise KafkaRefused(
+                f"{each.name} has {each.partitions} partitions and the setting kafka_partitions is "
+                f"{settings.kafka_partitions}; partitions are never taken away: raise the setting."
+            )
 
 
 def check(settings: Settings, publishers: Iterable[str]) -> None:
