@@ -13,6 +13,7 @@ from eventsourcing.persistence import Notification
 
 from connectors.access import sealing
 from connectors.access.log import LOCK_WAIT_S, AccessLog
+from connectors.access.sealing import AccessResult
 from repository.access.access_store import AccessStore
 from repository.access.records import ENDED, KIND, PURGED, Caller, access_of, is_purged, purge_mark, purged
 from repository.events.encoding import NotAnEvent, decode_own
@@ -21,11 +22,10 @@ from repository.proof.seal import KIND as SEAL
 from repository.store.publisher import stored_row
 
 READ_EVENTS = 10_000
-Result = dict[str, Any]
 SYSTEM = Caller("", -1)
 
 
-def listed(log: AccessLog, given: Mapping[str, Any]) -> Result:
+def listed(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """Accesses, newest first: of `account`, about `entity`, asked `since` and before `until`, at most `limit`, where given.
 
     `further` says whether there are more. The log is read from its end, and no further than needed.
@@ -72,7 +72,7 @@ def _wanted(one: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     )
 
 
-def checked(log: AccessLog, given: Mapping[str, Any]) -> Result:
+def checked(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """Whether the log is whole in itself: positions without gaps, identities as they must be, purges recorded as such.
 
     That nobody rewrote it as a whole is for its seals to show: with `keys` and notes that were `kept` (texts), `sealed` says
@@ -110,7 +110,7 @@ def _wrong(notification: Notification, record: Mapping[str, Any]) -> Iterator[st
         yield f"Position {notification.id} holds a record whose identity is not made of its parts; it was altered."
 
 
-def purge(log: AccessLog, given: Mapping[str, Any]) -> Result:
+def purge(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """Replace the records asked before `before` (default: all past the retention) by their leaf hashes, and record that.
 
     Raises ValueError where `before` is within the retention.
@@ -177,7 +177,7 @@ def _decoded(notification: Notification, problems: list[str] | None) -> dict[str
     return record if kind == KIND else None
 
 
-ACCESS_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
+ACCESS_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], AccessResult]] = {
     "access_list": listed,
     "access_check": checked,
     "access_purge": purge,

@@ -24,7 +24,7 @@ from repository.proof.tree_files import TreeFiles, opened_tree
 from repository.proof.whole_log import keys_by_name
 from repository.store.publisher import Publisher
 
-Result = dict[str, Any]
+AccessResult = dict[str, Any]
 UNSEALED = "seal the log with `yrd seal --publisher access`, or wait until that is due"
 
 
@@ -45,7 +45,7 @@ def sealable(home: Home, code: str) -> Iterator[Publisher]:
 # -- what an auditor asks for --------------------------------------------------------------------------------------
 
 
-def kept(log: AccessLog, _: Mapping[str, Any]) -> Result:
+def kept(log: AccessLog, _: Mapping[str, Any]) -> AccessResult:
     """The newest seal as a signed note, to be kept where the hub cannot reach it. Raises ValueError where there is none."""
     seals = all_seals(log.store())
     if not seals:
@@ -56,7 +56,7 @@ def kept(log: AccessLog, _: Mapping[str, Any]) -> Result:
     return {"note": str(note), **_said(seal)}
 
 
-def proved(log: AccessLog, given: Mapping[str, Any]) -> Result:
+def proved(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """The proof that the last record of the access `access` is in the log that a seal covers. Raises NotProvable."""
     store, key = log.store(), str(given.get("access"))
     identity = entity_id(LOG, KIND, key)
@@ -76,7 +76,7 @@ def proved(log: AccessLog, given: Mapping[str, Any]) -> Result:
         return {"proof": record_proof(tree, note, position, state, leaf, otherwise)}
 
 
-def grown(log: AccessLog, given: Mapping[str, Any]) -> Result:
+def grown(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """The proof that the log of `first` records is the beginning of the one of `second` (default: the newest).
 
     Raises NotProvable.
@@ -100,7 +100,7 @@ def _tree(home: Home, store: AccessStore, seal: Seal) -> Iterator[TreeFiles]:
         yield tree
 
 
-def _said(seal: Seal) -> Result:
+def _said(seal: Seal) -> AccessResult:
     return {
         "seal": seal.number,
         "tree_size": seal.size,
@@ -113,7 +113,7 @@ def _said(seal: Seal) -> Result:
 # -- checking ------------------------------------------------------------------------------------------------------
 
 
-def held_against_seals(log: AccessLog, keys: Sequence[str], notes: Sequence[str]) -> Result:
+def held_against_seals(log: AccessLog, keys: Sequence[str], notes: Sequence[str]) -> AccessResult:
     """The log from its bytes to the signatures: against its own seals and those that the reader has `kept`.
 
     `keys` are verifier keys and `notes` signed notes, as texts. Raises KeyMalformed or NoteRefused for what is neither.
@@ -134,7 +134,7 @@ def _sentence(number: int | None, finding: Finding) -> str:
     return f"{where}{finding.verdict}: {finding.reason}"
 
 
-def sealing_status(home: Home) -> Result | None:
+def sealing_status(home: Home) -> AccessResult | None:
     """The newest seal of the access log and how many records came after it; None where nothing was recorded yet."""
     if not store_file(home).exists():
         return None
@@ -150,7 +150,7 @@ def sealing_status(home: Home) -> Result | None:
     return {**said, "records_after": behind, "key": key_file(home, LOG).exists(), "trouble": None}
 
 
-SEAL_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], Result]] = {
+SEAL_OPERATIONS: dict[str, Callable[[AccessLog, Mapping[str, Any]], AccessResult]] = {
     "access_seal": kept,
     "access_prove": proved,
     "access_growth": grown,

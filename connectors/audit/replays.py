@@ -30,7 +30,7 @@ from repository.store.log import Checkpoint, Log, Partition
 from schemas.contracts import FACT_KINDS, KINDS
 
 Offsets = dict[Partition, int]
-Row = dict[str, Any]
+AuditRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class Comparison:
     """A replay compared with the base: every table in order, digests of both, and the offsets up to which."""
 
     tables: Sequence[Compared]
@@ -88,7 +88,7 @@ def _behind(home: Home, offsets: Offsets) -> int | None:
 
 def history(
     home: Home, entity: str, publisher: str | None = None, kind: str | None = None, purpose: str | None = None
-) -> list[Row]:
+) -> list[AuditRow]:
     """Every event of the entities that `entity` (key, former key or identity) means, one row per field that it set or changed.
 
     An event before which nothing was known has a row for each field that it states. Empty where nothing is known of it.
@@ -102,11 +102,11 @@ def history(
     return [{**row, "proof": proofs.get(str(row["event_id"]), NOT_SEALED)} for row in rows]
 
 
-def _event(row: Row, events: Mapping[str, Mapping[str, Row]]) -> Row:
+def _event(row: AuditRow, events: Mapping[str, Mapping[str, AuditRow]]) -> AuditRow:
     return events[row["kind"]][str(row["event_id"])]
 
 
-def _place(row: Row, events: Mapping[str, Mapping[str, Row]]) -> tuple[object, ...]:
+def _place(row: AuditRow, events: Mapping[str, Mapping[str, AuditRow]]) -> tuple[object, ...]:
     """By entity and version; the fields of one event in the order in which it names them."""
     field = row["field"]
     return (
@@ -117,7 +117,7 @@ def _place(row: Row, events: Mapping[str, Mapping[str, Row]]) -> tuple[object, .
     )
 
 
-def _fields(row: Row, event: Row) -> Iterator[Row]:
+def _fields(row: AuditRow, event: AuditRow) -> Iterator[AuditRow]:
     if row["field"] is not None or row["operation"] == "retract" or event["changed"]:
         yield row
         return
@@ -125,11 +125,11 @@ def _fields(row: Row, event: Row) -> Iterator[Row]:
     yield from ({**row, "field": field, "after": value} for field, value in said) if said else [row]
 
 
-def _by_event(connection: duckdb.DuckDBPyConnection, kind: str) -> dict[str, Row]:
+def _by_event(connection: duckdb.DuckDBPyConnection, kind: str) -> dict[str, AuditRow]:
     return {str(row["event_id"]): row for row in _rows(connection, f"SELECT * FROM {kind}_history")}
 
 
-def difference(home: Home, first: str, second: str, valid: str | None = None, purpose: str | None = None) -> list[Row]:
+def difference(home: Home, first: str, second: str, valid: str | None = None, purpose: str | None = None) -> list[AuditRow]:
     """What appeared, changed and disappeared between what was known at two moments (ISO 8601): see `differences.between`."""
     with taking(home, None) as taken:
         hub.export(home, "audit_diff", taken.add, purpose, first=first, second=second)
@@ -181,7 +181,7 @@ def compared(
     into: Path | None = None,
     purpose: str | None = None,
     progress: Progress = lambda _number: None,
-) -> Checked:
+) -> Comparison:
     """The logs replayed, and compared with the base, table by table, at the same positions; the base stays as it is.
 
     `until` None: where the base stands now. For earlier offsets the base's history up to there is compared, and timelines
@@ -200,7 +200,7 @@ def compared(
         with replaying(home, into, offsets, progress) as replayed:
             digest = content_digest(replayed.connection)
             found = _compared(live, replayed, names)
-    return Checked(found, live_digest, digest, offsets)
+    return Comparison(found, live_digest, digest, offsets)
 
 
 def _compared(live: Taken, replayed: Taken, names: Sequence[str]) -> list[Compared]:
@@ -290,7 +290,7 @@ def _counted(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dic
     return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in names}
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[AuditRow]:
     cursor = connection.execute(sql)
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -61,7 +61,7 @@ def history(
         _print_event(version, event, list(fields))
 
 
-def _print_event(version: int, event: object, rows: list[replays.Row]) -> None:
+def _print_event(version: int, event: object, rows: list[replays.AuditRow]) -> None:
     one = rows[0]
     days = f"from {one['valid_from'] or 'the beginning'} to {one['valid_to'] or 'further notice'}"
     say(f"[bold]{one['event_type']}[/bold], version {version} of {one['kind']} {one['publisher']} {escape(one['business_key'])}")
@@ -165,7 +165,7 @@ def rebuild(
         raise typer.Exit(1)
 
 
-def _tell_compared(found: replays.Checked, as_json: bool) -> None:
+def _tell_compared(found: replays.Comparison, as_json: bool) -> None:
     if as_json:
         digests = {"live_digest": found.live_digest, "replayed_digest": found.replayed_digest}
         offsets = {f"{topic}/{partition}": offset for (topic, partition), offset in found.offsets.items()}

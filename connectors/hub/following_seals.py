@@ -17,7 +17,7 @@ from repository.keys.secret_files import KeyRefused
 
 SEALING_EVERY_S = 1.0
 """How often a following hub looks whether a publisher of its home has a seal due."""
-COLUMNS = (
+SEAL_COLUMNS = (
     "publisher, seal_no, tree_size, sealed_at, verdict, first_bad_position, expected, found, reason, proved_size, records_after"
 )
 
@@ -27,7 +27,7 @@ def proof_status(connection: duckdb.DuckDBPyConnection, home: Home, unlisted: li
     members = KeyRing(home, connection).members
     refused = [] if members is None else members.refused
     return {
-        "seals": _rows(connection, f"SELECT {COLUMNS} FROM seal_status"),
+        "seals": _rows(connection, f"SELECT {SEAL_COLUMNS} FROM seal_status"),
         "unlisted_topics": unlisted,
         "refused_member_records": [dict(zip(("member", "number", "reason"), row, strict=True)) for row in refused],
         "clock_skew": _rows(connection, "SELECT * FROM clock_skew"),

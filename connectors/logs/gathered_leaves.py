@@ -40,7 +40,7 @@ NAMES: Final = counted_as(KINDS)
 CODE: Final = "H"
 """Array type of the indices into NAMES, of two bytes: those are as many as the square of the kinds."""
 KEPT: Final = (SEAL, MEMBER)
-COLUMNS: Final = {"publisher": pl.String, "position": pl.Int64, "leaf": pl.Binary, "kind": pl.UInt16}
+GATHERED: Final = {"publisher": pl.String, "position": pl.Int64, "leaf": pl.Binary, "kind": pl.UInt16}
 READ_LEAVES = 100_000
 AGAIN: Final = (pl.col("position") == pl.col("position").shift(1)).fill_null(False).alias("again")
 OTHER: Final = (pl.col("leaf") != pl.col("leaf").shift(1)).fill_null(False).alias("other")
@@ -95,7 +95,7 @@ class GatheredLeaves:
         owners = {topic: owner((topic, 0)) for topic in set(topics)}
         codes = [self._code(record) for record in records]
         columns = [[owners[topic] for topic in topics], positions, self._leaves_of(values), codes]
-        frame = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS)
+        frame = pl.DataFrame(dict(zip(GATHERED, columns, strict=True)), schema=GATHERED)
         self._connection.register("arriving", frame.to_arrow())
         self._connection.execute("INSERT INTO leaves SELECT * FROM arriving")
         self._connection.unregister("arriving")
@@ -138,7 +138,7 @@ class GatheredLeaves:
         """A publisher's leaves in the order of positions, each once; of different ones at a position the first alone."""
         # Sorted and told apart as they stream by: grouping them would hold all hashes in memory, beyond any limit.
         sql = "SELECT position, leaf, kind FROM leaves WHERE publisher = ? ORDER BY position, leaf, kind"
-        before = pl.DataFrame(schema={name: COLUMNS[name] for name in ("position", "leaf", "kind")})
+        before = pl.DataFrame(schema={name: GATHERED[name] for name in ("position", "leaf", "kind")})
         for batch in self._connection.cursor().execute(sql, [publisher]).to_arrow_reader(READ_LEAVES):
             frame = pl.concat([before, pl.DataFrame(batch)])
             marked = frame.select("position", "leaf", "kind", AGAIN, OTHER).slice(before.height)

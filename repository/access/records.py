@@ -23,7 +23,7 @@ PURPOSE_LIMIT = 200
 PURGE_MARK = b"\xc3\x00"
 """Begins what is left of a purged record; its leaf hash follows. No event begins so: those have C3 01."""
 
-Record = dict[str, Any]
+Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +47,23 @@ class Asking:
     entities: Sequence[UUID | str] = field(default_factory=tuple)
 
 
-def asked(key: str, caller: Caller, asking: Asking, at: datetime) -> Record:
+def asked(key: str, caller: Caller, asking: Asking, at: datetime) -> Event:
     """The first event of an access, recorded before anything is given."""
     return _record(key, 1, ASKED, at) | _said(caller, asking)
 
 
-def ended(key: str, caller: Caller, asking: Asking, outcome: str, rows: int | None, at: datetime) -> Record:
+def ended(key: str, caller: Caller, asking: Asking, outcome: str, rows: int | None, at: datetime) -> Event:
     """The second event of an access; it states the first one's state again, and what came of it."""
     return _record(key, 2, ENDED, at) | _said(caller, asking) | {"outcome": outcome, "result_rows": rows}
 
 
-def purged(key: str, caller: Caller, to: int, before: datetime, at: datetime) -> Record:
+def purged(key: str, caller: Caller, to: int, before: datetime, at: datetime) -> Event:
     """The event of a purge: all records up to the position `to`, all of them recorded before `before`, are gone."""
     said = _said(caller, Asking("access_purge"))
     return _record(key, 1, PURGED, at) | said | {"purged_to": to, "purged_before": before, "outcome": ANSWERED}
 
 
-def _said(caller: Caller, asking: Asking) -> Record:
+def _said(caller: Caller, asking: Asking) -> Event:
     purpose = None if caller.purpose is None else text.mask(text.normalise(caller.purpose))[:PURPOSE_LIMIT]
     return {
         "account": caller.account,
@@ -78,7 +78,7 @@ def _said(caller: Caller, asking: Asking) -> Record:
     }
 
 
-def _record(key: str, version: int, event_type: str, at: datetime) -> Record:
+def _record(key: str, version: int, event_type: str, at: datetime) -> Event:
     entity = entity_id(LOG, KIND, key)
     return {
         "event_id": event_id(entity, version),
@@ -112,16 +112,16 @@ def leaf_of(state: bytes) -> bytes:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def access_of(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> Record:
+def access_of(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> Event:
     """One access from its two records; `asked_at` is the first one's moment.
 
     Where the second was never recorded the outcome is "unfinished": the process died, or the access is under way.
     """
     last = second or first
     entities = [str(entity) for entity in last["entities"]]
-    said = {name: last[name] for name in SHOWN} | {"entities": entities, "outcome": last["outcome"] or "unfinished"}
+    said = {name: last[name] for name in ACCESS_FIELDS} | {"entities": entities, "outcome": last["outcome"] or "unfinished"}
     return {"asked_at": first["recorded_at"], **said}
 
 
-SHOWN = ("event_type", "business_key", "recorded_at", *state_fields(KIND))
+ACCESS_FIELDS = ("event_type", "business_key", "recorded_at", *state_fields(KIND))
 """The fields of an access that are worth reading."""

@@ -77,7 +77,7 @@ def note(home: Home) -> str:
     return found
 
 
-def held(home: Home, *kept: str) -> access_reading.Result:
+def held(home: Home, *kept: str) -> access_sealing.AccessResult:
     """What a check finds with the public key, and with seals that were kept."""
     with access_log.opened(home) as log:
         return access_reading.checked(log, {"keys": keys(home), "kept": kept})
