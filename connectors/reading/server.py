@@ -108,6 +108,9 @@ class ReadServer:
         request.pop("purpose", None)
         try:
             return self._operations[name](request)
+        except (ValueError, RuntimeError) as error:
+            # These say in a sentence what is wrong, and it stays one.
+            raise ReadRefused(str(error)) from error
         except Exception as error:
             # An operation is somebody's request: whatever goes wrong in it is told to who asked, and the server goes on.
             raise ReadRefused(f"The operation {name} failed: {type(error).__name__}: {error}") from error

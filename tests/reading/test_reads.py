@@ -284,10 +284,15 @@ def test_an_operation_that_fails_is_told_to_who_asked(serve: Serve) -> None:
     def rebuild(arguments: dict[str, object]) -> dict[str, object]:
         raise FileNotFoundError("no log at var/log")
 
-    with serve(rebuild=rebuild) as path:
+    def skip(arguments: dict[str, object]) -> dict[str, object]:
+        raise ValueError("No record has the number 7; list them.")
+
+    with serve(rebuild=rebuild, skip=skip) as path:
         with pytest.raises(ReadRefused, match="rebuild failed: FileNotFoundError: no log at var/log"):
             call(path, "rebuild")
-        with pytest.raises(ReadRefused, match=r"no operation stop; this server knows query, rebuild\."):
+        with pytest.raises(ReadRefused, match=r"^No record has the number 7; list them\.$"):
+            call(path, "skip")
+        with pytest.raises(ReadRefused, match=r"no operation stop; this server knows query, rebuild, skip\."):
             call(path, "stop")
         assert count(path) == 1000
 
