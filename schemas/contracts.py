@@ -16,7 +16,11 @@ import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, fingerprint, to_parsing_canonical_form
 from fastavro.types import Schema
 
-FACT_KINDS: Final = ("service_object", "supply", "standard")
+FACT_KINDS: Final = (
+    "service_object",
+    "supply",
+    "standard",
+)
 """Kinds of facts: they say something of the world, have a timeline and make up the content digest."""
 KINDS: Final = (*FACT_KINDS, "batch", "seal", "member", "measure", "grant")
 LOCAL_KINDS: Final = ("access",)

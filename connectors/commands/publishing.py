@@ -32,7 +32,7 @@ from connectors.publishing.reported_persons import PREFIX
 from connectors.publishing.reporting import correct_fact, link, report_lines, retract_fact, shown_event
 from repository.decisions.entity import Entity
 from repository.decisions.facts import PATH
-from repository.kinds.register import RULES
+from repository.kinds.register import LINKED, RULES
 from repository.registers import text
 
 SHOWN_REJECTIONS = 5
@@ -251,7 +251,7 @@ def _event(given: str | None) -> UUID | None:
 def link_(
     file: Annotated[Path, typer.Argument(help="csv with the columns old_key and new_key.")],
     publisher: PublisherOption,
-    kind: KindOption = "supply",
+    kind: KindOption = LINKED,
     on: Annotated[str | None, typer.Option("--on", help="Day of the change; default: the newest segment.")] = None,
     source: SourceOption = "links",
     reason: Annotated[str | None, typer.Option("--reason", help="Why; it is recorded.")] = None,

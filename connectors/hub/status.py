@@ -6,6 +6,7 @@ from typing import Any
 from connectors.base.base import Base
 from connectors.hub.following_seals import proof_status
 from projections.projector import content_digest
+from repository.kinds.register import RULES
 from repository.store.log import Checkpoint, Log, Partition
 from schemas.contracts import FACT_KINDS
 
@@ -22,8 +23,6 @@ TOTALS = {
     "gaps": "SELECT count(*) FROM gaps",
     "duplicates": "SELECT coalesce(sum(records), 0)::BIGINT FROM duplicates",
 }
-BEFORE_ENTITIES = dict(zip(FACT_KINDS, ("service_objects", "supplies", "standards"), strict=False))
-"""The first kinds had a key of their own before there was `entities`, and keep it."""
 
 
 def status(base: Base, log: Log) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def status(base: Base, log: Log) -> dict[str, Any]:
         "follower": pulse and {"moved_at": str(pulse.moved_at), "trouble": pulse.trouble},
         **{name: _number(base, sql) for name, sql in TOTALS.items()},
         "entities": entities,
-        **{name: entities[kind] for kind, name in BEFORE_ENTITIES.items()},
+        **{rules.status_key: entities[kind] for kind, rules in RULES.items() if rules.status_key},
         "digest": content_digest(base.connection),
         **proof_status(base.connection, base.judge.home, log.unlisted()),
     }

@@ -8,11 +8,11 @@ from repository.proof.member import OFFICE
 from schemas.contracts import KINDS
 
 HUB = "hub"
-TOPIC = re.compile(r"yrd\.(?P<publisher>[0-9]{2})\.(?P<kind>[a-z-]+)")
+TOPIC = re.compile(r"yrd\.(?P<publisher>[0-9]{2})\.(?P<kind>[a-z0-9-]+)")
 
 
 def topic_of(publisher: str, kind: str) -> str:
-    """The topic of a publisher's events of one kind, such as yrd.33.service-object."""
+    """The topic of a publisher's events of one kind: yrd.<code>.<kind>, the kind's words joined by dashes."""
     return f"yrd.{publisher}.{kind.replace('_', '-')}"
 
 

@@ -4,7 +4,7 @@ The owner of the base writes no file for anybody: it is shut off from the file s
 have it overwrite one. The conversation at the socket, after the request {"op": "export", "name": ..., ...arguments}:
 
     header    {"ok": true, "positions": [{"topic", "partition", "next_offset", "last_position"}, ...]}
-    table     {"ok": true, "table": "supply"}, then an Arrow IPC stream; again for every table
+    table     {"ok": true, "table": <name>}, then an Arrow IPC stream; again for every table
     trailer   {"ok": true, "rows": 123}, or at any place instead {"ok": false, "error": "..."}
 """
 

@@ -69,6 +69,7 @@ class Rules:
     absence_ends           an entity that a complete list no longer holds has ended
     occurrence   an event of a day (a bill, a report): no list ends it, and none may claim to be complete
     person       what leads to a person; None: nothing does
+    status_key   under which `yrd status` counts its entities besides; new kinds are counted under their names alone
     codes        fields with an open code list that the kind itself can judge: (text -> whether it is one, an example)
     """
 
@@ -86,6 +87,7 @@ class Rules:
     absence_ends: bool = True
     occurrence: bool = False
     person: Person | None = None
+    status_key: str = ""
     codes: Mapping[str, tuple[Callable[[str], bool], str]] = field(default_factory=dict)
 
     @property

@@ -81,6 +81,7 @@ RULES = Rules(
     check,
     ended={"status": "deregistered"},
     still=("status", "active"),
+    status_key="service_objects",
     reads=("subject_type", "subject_token", "group_code", "persons", "share"),
     first_reads=("subject_type",),
     listing_implies_still=False,

@@ -38,5 +38,6 @@ RULES = Rules(
     check,
     ended={"status": "repealed"},
     still=("status", "in_force"),
+    status_key="standards",
     reads=("comparator", "value", "value_max", "derived_from"),
 )

@@ -86,5 +86,6 @@ RULES = Rules(
     check,
     ended={"status": "closed"},
     still=("status", "active"),
+    status_key="supplies",
     reads=("offers", "longitude", "latitude"),
 )
