@@ -7,8 +7,8 @@ from uuid import UUID
 from connectors.home.folder import Home
 from connectors.hub import hub
 from connectors.logs.opened import opened_log
-from connectors.proof.seal_pass import hub_tree_folder
-from connectors.proof.verdicts import Row, Verdicts, recorded_verdicts
+from connectors.proof.hub_tree import hub_tree_folder
+from connectors.proof.verdicts import SealVerdict, Verdicts, recorded_verdicts
 from repository.proof.seal import seal_of_text
 from repository.proof.signed_note import Note
 from repository.proof.stored_proofs import NotProvable, growth_proof, record_proof, two_of
@@ -76,7 +76,7 @@ def _bytes_at(home: Home, publisher: str, position: int) -> bytes:
     return record.value
 
 
-def _note(home: Home, verdicts: Verdicts, sealed: Row) -> Note:
+def _note(home: Home, verdicts: Verdicts, sealed: SealVerdict) -> Note:
     """The seal with the hub's countersignature, or as the publisher signed it where the hub has no key."""
     note = verdicts.note(sealed.publisher, sealed.seal_no)
     if note is not None:

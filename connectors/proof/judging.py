@@ -9,16 +9,33 @@ after `seal_grace_s` withheld; what comes later still is judged again. Which rec
 difference: what is judged is the set of leaves, and the clock decides only between pending and withheld.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import duckdb
 
 from connectors.home.folder import Home
 from connectors.proof.key_ring import KeyRing
-from connectors.proof.seal_pass import SealPass, Settled, grace
+from connectors.proof.read_log import ReadLog
+from connectors.proof.seal_pass import SealPass, grace
 from connectors.proof.verdicts import Verdicts, verdicts_file
+from repository.proof.judgement import PENDING, Settled
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
+LONG_AGO, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What the last pass over a publisher's seals saw, and what it came to."""
+
+    state: tuple[int, ...]
+    settled: Settled
+    waits_since: datetime | None
+    """Since when the oldest pending seal waits."""
+
+    @property
+    def conflicts_and_keys(self) -> tuple[int, ...]:
+        return self.state[2:]
 
 
 class Judge:
@@ -28,16 +45,14 @@ class Judge:
         self.home = home
         self.verdicts = Verdicts(verdicts_file(home))
         self._next: datetime | None = LONG_AGO
-        self._settled: dict[str, Settled] = {}
-        self._seen: dict[str, tuple[int, ...]] = {}
+        self._passes: dict[str, _Pass] = {}
 
     def close(self) -> None:
         self.verdicts.close()
 
     def forget(self) -> None:
         """Judge everything again at the next pass: the base is another one."""
-        self._seen.clear()
-        self._settled.clear()
+        self._passes.clear()
 
     def due(self, now: datetime) -> bool:
         """Whether a pass could find something without new records: when the grace of a pending seal ends."""
@@ -45,31 +60,29 @@ class Judge:
 
     def judge(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
         """Judge what is new: seals that came, or records and keys that seals waited for."""
-        changed = False
-        keys = KeyRing(self.home, connection)
-        self._next = None
-        states = _states(connection)
+        keys, states, changed = KeyRing(self.home, connection), _states(connection), False
         for publisher in sorted(states.keys() | set(self.verdicts.publishers())):
-            state = states.get(publisher, ())
-            pending = self.verdicts.oldest_pending(publisher)
-            if self._seen.get(publisher) != state or (pending is not None and now >= pending + grace(self.home)):
-                work = SealPass(self.home, self.verdicts, connection, keys, publisher, now)
-                changed |= work.judge(self._settled_of(work, state))
-                self._settled[publisher] = work.settled
-                self._seen[publisher] = state
-                pending = self.verdicts.oldest_pending(publisher)
-            if pending is not None and now < pending + grace(self.home):
-                self._next = min(self._next or pending + grace(self.home), pending + grace(self.home))
+            state, before = states.get(publisher, ()), self._passes.get(publisher)
+            if before is None or before.state != state or self._grace_ends(before) <= now:
+                work = SealPass(self.home, ReadLog(connection, publisher), keys, self.verdicts, now)
+                settled, found = work.judge(_where_to_go_on(before, state, work.log))
+                waits = [h.waits_since for h in work.histories.values() if h.newest and h.newest.verdict == PENDING]
+                self._passes[publisher] = _Pass(state, settled, min((since for since in waits if since), default=None))
+                changed |= found
+        self._next = min((end for end in map(self._grace_ends, self._passes.values()) if now < end < NEVER), default=None)
         if changed:
             self.verdicts.load(connection)
 
-    def _settled_of(self, work: SealPass, state: tuple[int, ...]) -> Settled:
-        """Where to go on: behind the seals that stand; from the first one where conflicts, keys or earlier leaves changed."""
-        conflicts_and_keys = state[2:]
-        settled = self._settled.get(work.publisher)
-        if settled is None or settled.conflicts_and_keys != conflicts_and_keys or work.grew_within(settled):
-            return Settled(conflicts_and_keys)
-        return settled
+    def _grace_ends(self, before: _Pass) -> datetime:
+        return NEVER if before.waits_since is None else before.waits_since + grace(self.home)
+
+
+def _where_to_go_on(before: _Pass | None, state: tuple[int, ...], log: ReadLog) -> Settled:
+    """Behind the seals that stand; from the first one where conflicts, keys or earlier leaves changed."""
+    if before is None or before.conflicts_and_keys != state[2:]:
+        return Settled()
+    grew = any(sum(log.counts(seal.last_position).values()) != seal.size for seal in before.settled.largest.values())
+    return Settled() if grew else before.settled
 
 
 def _states(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, ...]]:

@@ -4,7 +4,7 @@ Rows are only ever added; the file refuses to change or delete one. A later find
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import duckdb
 
 from connectors.home.folder import Home
-from repository.proof.judgement import ACCEPTED, PENDING, Finding
+from repository.proof.judgement import ACCEPTED, Finding, SealFinding, SealHistory
 from repository.proof.seal import Seal
 from repository.proof.signed_note import Note
 
@@ -33,7 +33,7 @@ BEGIN SELECT raise(ABORT, 'what was found of a seal is never changed'); END
 """
 
 
-class Row(NamedTuple):
+class SealVerdict(NamedTuple):
     """One row of `seal_verdicts`, in the order of its columns."""
 
     verdict_no: int
@@ -89,54 +89,44 @@ class Verdicts:
 
     # -- reading --
 
-    def last(self, publisher: str, seal_no: int) -> Row | None:
-        """The newest verdict on a seal."""
-        return self._row("publisher = ? AND seal_no = ? ORDER BY verdict_no DESC", publisher, seal_no)
-
     def publishers(self) -> list[str]:
         """Publishers of whose seals something was found."""
         return [code for (code,) in self.file.execute("SELECT DISTINCT publisher FROM seal_verdicts ORDER BY publisher")]
 
-    def pending_since(self, publisher: str, seal_no: int) -> datetime | None:
-        """Since when the hub waits, or has waited and found nothing, for what a seal covers; None where it does not.
+    def histories(self, publisher: str) -> dict[int, SealHistory]:
+        """What was found of each seal of a publisher, by its number."""
+        found: dict[int, SealHistory] = {}
+        rows = self.file.execute("SELECT * FROM seal_verdicts WHERE publisher = ? ORDER BY verdict_no", [publisher])
+        for row in map(SealVerdict._make, rows):
+            extent = (row.tree_size, row.last_position)
+            found.setdefault(row.seal_no, SealHistory()).add(row.finding, extent, datetime.fromisoformat(row.judged_at))
+        return found
 
-        Counted anew after every acceptance: what was there once and is missed now gets the whole grace again.
-        """
-        accepted = "SELECT max(verdict_no) FROM seal_verdicts WHERE publisher = ?1 AND seal_no = ?2 AND verdict = ?4"
-        waiting = (
-            f"publisher = ?1 AND seal_no = ?2 AND verdict = ?3 AND verdict_no > coalesce(({accepted}), 0) ORDER BY verdict_no"
-        )
-        row = self._row(waiting, publisher, seal_no, PENDING, ACCEPTED)
-        return datetime.fromisoformat(row.judged_at) if row else None
-
-    def oldest_pending(self, publisher: str) -> datetime | None:
-        """Since when the oldest seal of a publisher waits."""
-        newest = "SELECT max(verdict_no) FROM seal_verdicts WHERE publisher = ? GROUP BY seal_no"
-        sql = f"SELECT seal_no FROM seal_verdicts WHERE verdict_no IN ({newest}) AND verdict = ? ORDER BY seal_no"
-        waiting = [self.pending_since(publisher, number) for (number,) in self.file.execute(sql, [publisher, PENDING]).fetchall()]
-        return min((since for since in waiting if since is not None), default=None)
-
-    def covering(self, publisher: str, position: int) -> Row | None:
+    def covering(self, publisher: str, position: int) -> SealVerdict | None:
         """The first accepted seal that covers a position, as its newest verdict says."""
-        newest = "verdict_no IN (SELECT max(verdict_no) FROM seal_verdicts GROUP BY publisher, seal_no)"
-        return self._row(
-            f"publisher = ? AND last_position >= ? AND verdict = ? AND {newest} ORDER BY tree_size", publisher, position, ACCEPTED
+        newest = "SELECT max(verdict_no) FROM seal_verdicts GROUP BY publisher, seal_no"
+        sql = (
+            "SELECT * FROM seal_verdicts WHERE publisher = ? AND last_position >= ? AND verdict = ? "
+            f"AND verdict_no IN ({newest}) ORDER BY tree_size LIMIT 1"
         )
+        row = self.file.execute(sql, [publisher, position, ACCEPTED]).fetchone()
+        return SealVerdict(*row) if row else None
 
-    def accepted(self, publisher: str) -> list[Row]:
+    def accepted(self, publisher: str) -> list[SealVerdict]:
         """Every seal that was ever accepted, by size; a later doubt does not take that back."""
         sql = "SELECT * FROM seal_verdicts WHERE publisher = ? AND verdict = ? GROUP BY seal_no ORDER BY tree_size"
-        return [Row(*row) for row in self.file.execute(sql, [publisher, ACCEPTED])]
-
-    def _row(self, condition: str, *values: object) -> Row | None:
-        found = self.file.execute(f"SELECT * FROM seal_verdicts WHERE {condition} LIMIT 1", values).fetchall()
-        return Row(*found[0]) if found else None
+        return [SealVerdict(*row) for row in self.file.execute(sql, [publisher, ACCEPTED])]
 
     def note(self, publisher: str, seal_no: int) -> Note | None:
         """The seal's note with the hub's countersignature."""
         sql = "SELECT note FROM countersigned_seals WHERE publisher = ? AND seal_no = ? LIMIT 1"
         found = self.file.execute(sql, [publisher, seal_no]).fetchall()
         return Note.parse(found[0][0]) if found else None
+
+    def countersigned_numbers(self, publisher: str) -> set[int]:
+        """Numbers of the seals of a publisher that were countersigned."""
+        sql = "SELECT seal_no FROM countersigned_seals WHERE publisher = ?"
+        return {number for (number,) in self.file.execute(sql, [publisher])}
 
     def countersigned_publishers(self) -> set[str]:
         """Publishers of whom a seal was countersigned."""
@@ -149,22 +139,24 @@ class Verdicts:
 
     # -- adding --
 
-    def add(self, publisher: str, seal_no: int, size: int, last_position: int, finding: Finding, now: datetime) -> None:
-        """Add what was found of a seal that may be unreadable, so that nothing but its number is known."""
+    def add(
+        self, publisher: str, found: Iterable[SealFinding], countersigned: Iterable[tuple[Seal, Note]], now: datetime
+    ) -> None:
+        """Add what was found of a publisher's seals, and the notes of accepted ones with the hub's countersignature."""
+        verdicts = [
+            (
+                publisher, number, size, position, finding.verdict, now.isoformat(), finding.first_bad_position,
+                finding.last_bad_position, finding.expected, finding.found, finding.reason,
+            )
+            for number, size, position, finding in found
+        ]  # fmt: skip
+        notes = [
+            (publisher, seal.number, seal.size, seal.last_position, now.isoformat(), str(note), seal.marks.data)
+            for seal, note in countersigned
+        ]
         with self.file:
-            self.file.execute(
-                "INSERT INTO seal_verdicts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    publisher, seal_no, size, last_position, finding.verdict, now.isoformat(), finding.first_bad_position,
-                    finding.last_bad_position, finding.expected, finding.found, finding.reason,
-                ],
-            )  # fmt: skip
-
-    def countersign(self, seal: Seal, note: Note, now: datetime) -> None:
-        """Keep an accepted seal's note with the hub's countersignature."""
-        given = [seal.publisher, seal.number, seal.size, seal.last_position, now.isoformat(), str(note), seal.marks.data]
-        with self.file:
-            self.file.execute("INSERT INTO countersigned_seals VALUES (?, ?, ?, ?, ?, ?, ?)", given)
+            self.file.executemany("INSERT INTO seal_verdicts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+            self.file.executemany("INSERT INTO countersigned_seals VALUES (?, ?, ?, ?, ?, ?, ?)", notes)
 
     def load(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Put all of it into the base, where readers find it."""

@@ -126,8 +126,11 @@ class TreeFiles:
             roots = [self.algorithm.root(below[at : at + WIDTH]) for at in range(0, len(below), WIDTH)]
             _put(self._file(_name(level + 1)), have * HASH_BYTES, b"".join(roots))
 
-    def commit(self, counts: Mapping[str, int]) -> None:
-        """Make what was appended count: files to disk first, then the head in one go."""
+    def commit(self, counts: Mapping[str, int], size: int | None = None) -> None:
+        """Make what was appended count, or its first `size` leaves alone: files to disk first, then the head in one go."""
+        if size is not None and size < self.size:
+            self.size, self.last_position = size, self.position(size - 1)
+            self._cut()
         for descriptor in self._files.values():
             os.fsync(descriptor)
         self.counts, self.root_bytes = dict(counts), self.root()

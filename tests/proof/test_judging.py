@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from connectors.home.folder import Home
 from connectors.proof import sealing
+from connectors.proof.hub_tree import hub_tree_folder
 from connectors.proof.judging import Judge
-from connectors.proof.seal_pass import hub_tree_folder
 from projections.projector import Projector
 from repository.proof.merkle import SM3
 from repository.proof.seal import Seal
 from repository.proof.signed_note import Note
+from repository.proof.tree_files import opened_tree
 from repository.store.log import Record
 from tests.support.bases import NOON, Logs, ask, empty_base
 from tests.support.dumps_for_tests import region
@@ -223,6 +225,19 @@ def test_a_record_that_turns_up_within_what_was_accepted_is_found(hub: Hub) -> N
     hub.take(records)
     assert hub.verdicts() == [(1, "accepted", None)]
     assert hub.take([extra], LATER) == [(1, "altered", 3)]
+
+
+def test_a_seal_that_reaches_too_far_holds_up_no_other_and_the_tree_keeps_what_was_accepted(hub: Hub) -> None:
+    logs, (_, two) = twice_sealed()
+    three = seal_of(own(logs), two)
+    put(logs, replace(three, last_position=10**6))
+    told(logs, 4)
+    four = sealed(logs, three)
+    told(logs, 3)
+    records = own(logs)
+    assert [v[:2] for v in hub.take(records)] == [(1, "accepted"), (2, "accepted"), (3, "altered"), (4, "accepted")]
+    with opened_tree(hub_tree_folder(hub.home, "31", "sha-256"), "sha-256") as tree:
+        assert (tree.size, tree.last_position, tree.root()) == (four.size, four.last_position, four.root)
 
 
 # -- rewritten -----------------------------------------------------------------------------------------------------

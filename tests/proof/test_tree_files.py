@@ -56,6 +56,17 @@ def test_a_big_tree_has_blocks_of_blocks(tmp_path: Path) -> None:
     tree.close()
 
 
+def test_a_tree_may_keep_the_first_of_its_leaves_alone(tmp_path: Path) -> None:
+    tree = grown(tmp_path, 300)
+    tree.append([3 * n + 1 for n in range(300, 900)], leaves(600, 300))
+    tree.commit({"supply": 520}, 520)
+    tree.close()
+    with opened_tree(tmp_path, SHA_256, True) as kept:
+        assert (kept.size, kept.last_position, kept.root()) == (520, 1558, SHA.root(leaves(520)))
+        kept.append([3 * n + 1 for n in range(520, 800)], leaves(280, 520))
+        assert kept.root() == SHA.root(leaves(800))
+
+
 def test_a_position_leads_to_its_rank(tmp_path: Path) -> None:
     tree = grown(tmp_path, 300, 300)
     assert [tree.index(3 * n + 1) for n in (0, 1, 299, 300, 599)] == [0, 1, 299, 300, 599]
