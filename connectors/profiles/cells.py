@@ -1,8 +1,9 @@
 """Cells of a source profile: one TOML table becomes the `Cell` that conversions.py understands, or a ProfileError."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from connectors.profiles.conversions import FALSE, POLARS, TRUE, Cell, Scalar, Target, convert, target_at
 from connectors.profiles.toml_tables import Table, did_you_mean
@@ -137,22 +138,52 @@ def _refuse_list(value: object) -> list[str]:
     raise ValueError(f"{value} is a list, but the field holds one value.")
 
 
+class _Rule(NamedTuple):
+    """What an option of a cell needs: where it is broken (cell, word of the field's type), the value to show, the way out."""
+
+    key: str
+    broken: Callable[[Cell, str], bool]
+    value: Callable[[Cell], object]
+    way_out: str
+
+
+_RULES: Final = (
+    _Rule(
+        "split", lambda cell, word: word == "strings" and not cell.split,
+        lambda cell: None, "{field} is a list: say what separates its entries.",
+    ),
+    _Rule(
+        "split", lambda cell, word: word != "strings" and bool(cell.split),
+        lambda cell: ", ".join(cell.split), "{field} holds one value: remove split.",
+    ),
+    _Rule(
+        "multiply", lambda cell, word: cell.multiply is not None and word not in NUMBERS,
+        lambda cell: cell.multiply, "{field} is not a number; remove it.",
+    ),
+    _Rule(
+        "range", lambda cell, word: bool(cell.range) and word not in (*NUMBERS, "string"),
+        lambda cell: cell.range, "{field} cannot hold a part of a range; remove it.",
+    ),
+    _Rule(
+        "within", lambda cell, word: cell.division == "address" and not (cell.within or cell.within_column),
+        lambda cell: None, "is missing: an address needs the province or city it lies in, as 330000.",
+    ),
+    _Rule(
+        "division", lambda cell, word: bool(cell.division) and word != "string",
+        lambda cell: cell.division, "{field} cannot hold a division code; remove it.",
+    ),
+)  # fmt: skip
+"""In the order in which they are told."""
+
+
 def _check_cell(table: Table, target: Target, cell: Cell) -> None:
     """What an option needs of the field's type; that every code it can give is one the schema allows."""
-    word = target.word
-    if (word == "strings") != bool(cell.split):
-        way_out = "is a list: say what separates its entries." if word == "strings" else "holds one value: remove split."
-        raise table.wrong("split", ", ".join(cell.split) or None, f"{target.path} {way_out}")
-    if cell.multiply is not None and word not in NUMBERS:
-        raise table.wrong("multiply", cell.multiply, f"{target.path} is not a number; remove it.")
-    if cell.range and word not in (*NUMBERS, "string"):
-        raise table.wrong("range", cell.range, f"{target.path} cannot hold a part of a range; remove it.")
-    if cell.division == "address" and not (cell.within or cell.within_column):
-        raise table.wrong("within", None, "is missing: an address needs the province or city it lies in, as 330000.")
-    if cell.division and word != "string":
-        raise table.wrong("division", cell.division, f"{target.path} cannot hold a division code; remove it.")
-    results = (*cell.values.values(), cell.other_text) if cell.other == "constant" else tuple(cell.values.values())
-    for result in results if not (cell.range or cell.division or cell.multiply) else ():
+    for rule in _RULES:
+        if rule.broken(cell, target.word):
+            raise table.wrong(rule.key, rule.value(cell), rule.way_out.format(field=target.path))
+    if cell.range or cell.division or cell.multiply:
+        return
+    for result in (*cell.values.values(), *([cell.other_text] if cell.other == "constant" else [])):
         try:
             convert(Cell(split=("|",), true=cell.true, false=cell.false), target, result)
         except ValueError as error:

@@ -4,7 +4,6 @@
 ProfileError that names the file, the key, the value and the way out. Bundled profiles are in bundled/.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,103 +13,33 @@ from pathlib import Path
 from typing import Final
 
 from connectors.dumps import Layout
-from connectors.profiles.cells import Alternatives, alternatives, field_target, one_cell
-from connectors.profiles.conversions import Cell, Target, convert, target_at
+from connectors.profiles.cells import Alternatives, alternatives, field_target
+from connectors.profiles.conversions import Cell, Target, target_at
+from connectors.profiles.parts import (
+    KeyPart,
+    Person,
+    Publisher,
+    Skip,
+    Unpivot,
+    Valid,
+    read_authority,
+    read_key,
+    read_layout,
+    read_person,
+    read_publisher,
+    read_skip,
+    read_unpivot,
+    read_valid,
+)
 from connectors.profiles.personal import check_personal, personal_cells
 from connectors.profiles.toml_tables import ProfileError, Table, did_you_mean
 from repository.kinds.register import PERSONS, RULES
 from repository.registers import text
 from schemas.contracts import FACT_KINDS, PERSONAL_FIELD, state_fields
 
-__all__ = [
-    "KeyPart",
-    "Person",
-    "Profile",
-    "ProfileError",
-    "Publisher",
-    "Skip",
-    "Unpivot",
-    "Valid",
-    "bundled",
-    "load",
-    "parse",
-]
+__all__ = ["Profile", "ProfileError", "bundled", "load", "parse"]
 
 BUNDLED: Final = Path(__file__).resolve().parent / "bundled"
-ENVELOPE_TARGETS: Final = {
-    "doc_no": Target("doc_no", "string"),
-    "authority": Target("authority", "string"),
-    "published_on": Target("published_on", "date"),
-    "reason": Target("reason", "string"),
-}
-KEY: Final = Target("key", "string")
-VALID_FROM: Final = Target("valid_from", "date")
-STATED_TO: Final = Target("stated_to", "date")
-ID_TYPES: Final = ("citizen_number", "hmt_residence_permit", "foreign_permanent_resident", "other")
-AS_OF: Final = "as_of"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPart:
-    """One part of a business key: the first stated cell, or the value of a mapped `field` (a state path)."""
-
-    cells: Alternatives = ()
-    field: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """Rows of other publishers are skipped. `by` is code or name; `unresolved` (skip, reject) is for unknown places."""
-
-    column: str
-    by: str
-    unresolved: str
-
-
-@dataclass(frozen=True, slots=True)
-class Valid:
-    """From and to when a fact holds. Without `start` cells the day is `as_of` (start_as_of) or not stated (undated)."""
-
-    start: Alternatives = ()
-    start_as_of: bool = False
-    undated: bool = False
-    end: Alternatives = ()
-    end_inclusive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Rows to pass over: those whose cell is empty, is one of `values`, or matches `pattern`."""
-
-    column: str
-    because: str
-    empty: bool = False
-    values: frozenset[str] = frozenset()
-    pattern: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unpivot:
-    """One column, or every column whose name matches `pattern`, that gives one fact per row.
-
-    `path` is the field that takes the cell, `constants` go into others, by state path; with a pattern, they are
-    templates over its named groups, each translated by `words` first. `valid_from` None: the row's own.
-    """
-
-    cell: Cell
-    path: str
-    constants: Mapping[str, str]
-    pattern: re.Pattern[str] | None = None
-    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    valid_from: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Rows about persons: the column of the identity number and its type. Only the token of it is kept."""
-
-    column: str
-    id_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +138,8 @@ def parse(content: str, path: Path) -> Profile:
         raise ProfileError(path.name, "file", None, f"is not TOML: {error}.") from None
     kind = top.choice("kind", FACT_KINDS)
     nulls = tuple(text.normalise(each) for each in top.texts("nulls"))
-    person = _person(top)
-    unpivot = tuple(_unpivot(table, kind, nulls) for table in top.tables("unpivot"))
+    person = read_person(top)
+    unpivot = tuple(read_unpivot(table, kind, nulls) for table in top.tables("unpivot"))
     fields = _fields(top.table("fields"), kind, nulls)
     profile = Profile(
         name=top.text("name", path.stem),
@@ -224,14 +153,14 @@ def parse(content: str, path: Path) -> Profile:
         as_of=top.day("as_of"),
         data_level=int(top.number("data_level", 1, 4, 1)),
         publishers=top.texts("publishers"),
-        layout=_layout(top.table("file")),
-        publisher=_publisher(top),
-        key=_key(top, "key", nulls),
-        previous_key=_key(top, "previous_key", nulls),
+        layout=read_layout(top.table("file")),
+        publisher=read_publisher(top),
+        key=read_key(top, "key", nulls),
+        previous_key=read_key(top, "previous_key", nulls),
         fields=_with_defaults(fields, kind, person, unpivot),
-        valid=_valid(top.table("valid"), unpivot, nulls),
-        authority=_authority(top.table("authority"), nulls),
-        skips=tuple(_skip(table) for table in top.tables("skip")),
+        valid=read_valid(top.table("valid"), unpivot, nulls),
+        authority=read_authority(top.table("authority"), nulls),
+        skips=tuple(read_skip(table) for table in top.tables("skip")),
         unpivot=unpivot,
         person=person,
         path=path,
@@ -245,75 +174,6 @@ def parse(content: str, path: Path) -> Profile:
 def _expected_every(top: Table) -> int | None:
     days = top.number("expected_every", 0, 36600, 0)
     return int(days) or None
-
-
-def _layout(table: Table) -> Layout:
-    given = {key: table.text(key, "") or None for key in ("format", "encoding", "delimiter", "sheet", "records")}
-    columns = table.texts("columns")
-    header = int(table.number("header", 0, 1000, 0 if columns else 1)) or None
-    table.done()
-    try:
-        return Layout(**given, columns=columns, header=header)
-    except ValueError as error:
-        raise ProfileError(table.file, table.where, None, f"{error}.") from None
-
-
-def _publisher(top: Table) -> Publisher | None:
-    if "publisher" not in top.left:
-        top.take("publisher")
-        return None
-    table = top.table("publisher")
-    found = Publisher(
-        table.text("column"),
-        table.choice("division", ("code", "name")),
-        table.choice("unresolved", ("skip", "reject"), "skip"),
-    )
-    table.done()
-    return found
-
-
-def _person(top: Table) -> Person | None:
-    if "person" not in top.left:
-        top.take("person")
-        return None
-    table = top.table("person")
-    found = Person(table.text("column"), table.choice("id_type", ID_TYPES))
-    table.done()
-    return found
-
-
-def _skip(table: Table) -> Skip:
-    pattern = table.pattern("pattern")
-    found = Skip(
-        column=table.text("column"),
-        because=table.text("because"),
-        empty=table.truth("empty", False),
-        values=frozenset(text.normalise(each) for each in table.texts("values")),
-        pattern=pattern.pattern if pattern else "",
-    )
-    if not (found.empty or found.values or found.pattern):
-        raise table.wrong("column", found.column, "needs empty = true, values = [...] or pattern = '...' beside it.")
-    table.done()
-    return found
-
-
-# Parts of a profile.
-
-
-def _key(top: Table, key: str, nulls: tuple[str, ...]) -> tuple[KeyPart, ...]:
-    listed = top.take(key, [])
-    if not isinstance(listed, list):
-        raise top.wrong(key, listed, 'must be a list of parts, such as ["城市", "名称"].')
-    parts = []
-    for number, each in enumerate(listed, 1):
-        if isinstance(each, dict) and "field" in each:
-            table = Table(top.file, f"{key}[{number}]", each)
-            parts.append(KeyPart(field=table.text("field")))
-            table.done()
-        else:
-            holder = Table(top.file, "", {f"{key}[{number}]": each})
-            parts.append(KeyPart(alternatives(holder, f"{key}[{number}]", KEY, nulls)))
-    return tuple(parts)
 
 
 def _fields(table: Table, kind: str, nulls: tuple[str, ...]) -> dict[str, Alternatives]:
@@ -330,64 +190,6 @@ def _with_defaults(
     if person is not None and rules.person is not None and rules.person.only is not None:
         defaults |= dict([rules.person.only])
     return fields | {path: (Cell(constant=value),) for path, value in defaults.items() if path not in given}
-
-
-def _valid(table: Table, unpivot: tuple[Unpivot, ...], nulls: tuple[str, ...]) -> Valid:
-    undated = table.choice("from_missing", ("reject", "undated"), "reject") == "undated"
-    as_of = table.left.get("from") == AS_OF
-    if as_of:
-        table.take("from")
-    start = alternatives(table, "from", VALID_FROM, nulls) if "from" in table.left else ()
-    inclusive = True
-    if isinstance(table.left.get("to"), dict):
-        inner = Table(table.file, f"{table.where}.to", table.left["to"])
-        inclusive = inner.truth("inclusive", True)
-        table.left["to"] = inner.left
-    end = alternatives(table, "to", STATED_TO, nulls) if "to" in table.left else ()
-    dated = bool(unpivot) and all(entry.valid_from for entry in unpivot)
-    if not (start or as_of or undated or dated):
-        way_out = 'is missing: say from when the facts hold, as a column, a constant or "as_of", or set from_missing.'
-        raise table.wrong("from", None, way_out)
-    table.asked += ["from", "to"]
-    table.done()
-    return Valid(start, as_of, undated, end, inclusive)
-
-
-def _authority(table: Table, nulls: tuple[str, ...]) -> dict[str, Alternatives]:
-    found = {name: alternatives(table, name, target, nulls) for name, target in ENVELOPE_TARGETS.items() if name in table.left}
-    table.asked += list(ENVELOPE_TARGETS)
-    table.done()
-    return found
-
-
-def _unpivot(table: Table, kind: str, nulls: tuple[str, ...]) -> Unpivot:
-    path = table.text("field")
-    value_target = field_target(Table(table.file, f"{table.where}.field", {}), kind, path)
-    pattern = table.pattern("pattern")
-    column = "" if pattern else table.text("column")
-    constants = table.words("set")
-    words = table.take("words", {})
-    for name, constant in constants.items():
-        target = field_target(Table(table.file, f"{table.where}.set", {}), kind, name)
-        if pattern is None:
-            _checked(table, name, constant, target)
-    found = Unpivot(
-        cell=one_cell(table, value_target, nulls, (column,) if column else ()),
-        path=path,
-        constants=constants,
-        pattern=pattern,
-        words=words,
-        valid_from=table.day("valid_from"),
-    )
-    table.done()
-    return found
-
-
-def _checked(table: Table, name: str, constant: str, target: Target) -> None:
-    try:
-        convert(Cell(), target, constant)
-    except ValueError as error:
-        raise table.wrong(f"set.{name}", constant, str(error)) from None
 
 
 def _check_whole(profile: Profile, top: Table) -> None:

@@ -8,8 +8,9 @@ import polars as pl
 
 from connectors.dumps import RowRejection
 from connectors.profiles.conversions import POLARS
+from connectors.profiles.parts import KeyPart
 from connectors.profiles.personal import WITHHELD
-from connectors.profiles.profile import KeyPart, Profile
+from connectors.profiles.profile import Profile
 from repository.registers import text
 
 ROW: Final = "_row"

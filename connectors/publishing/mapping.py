@@ -16,8 +16,9 @@ from connectors.home.regional_key import Tokeniser
 from connectors.profiles.cells import Alternatives
 from connectors.profiles.column_conversions import ConvertedColumn, convert_column, fast, normalised, stated
 from connectors.profiles.conversions import Cell, Target, convert
+from connectors.profiles.parts import ENVELOPE_TARGETS, KEY, STATED_TO, VALID_FROM, Unpivot
 from connectors.profiles.personal import PREFIX, personal_target, told_in_clear
-from connectors.profiles.profile import ENVELOPE_TARGETS, KEY, STATED_TO, VALID_FROM, Profile, Unpivot
+from connectors.profiles.profile import Profile
 from connectors.profiles.toml_tables import ProfileError
 from connectors.publishing import assembly
 from connectors.publishing.assembly import BadCells, Rejection

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import polars as pl
 
-from connectors.profiles.profile import Profile, Publisher, Skip
+from connectors.profiles.parts import Publisher, Skip
+from connectors.profiles.profile import Profile
 from repository.registers import divisions
 
 BLANK = "blank"
