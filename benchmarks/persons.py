@@ -34,7 +34,8 @@ from benchmarks.measuring import machine
 from connectors.home.regional_key import key_file, tokeniser
 from connectors.persons.cipher_process import CipherProcess
 from connectors.persons.columns import packed_columns
-from connectors.persons.recording import Persons, fresh_nonces, persons
+from connectors.persons.recording import Persons, persons
+from connectors.persons.staged_cells import fresh_nonces
 from connectors.profiles.profile import Profile, load
 from connectors.publishing.importing import import_dump
 from connectors.publishing.known_facts import known
@@ -144,7 +145,7 @@ def encryption(folder: Path, frame: pl.DataFrame) -> dict[str, float]:
                     tokens = [token(regional, "other", number) for number in part["证件号"].to_list()]
                 _one_chunk(opened, ciphers, part, tokens, steps)
         with steps.of("digests stored"):
-            opened.keep_digests()
+            opened.digests.keep()
     return steps.seconds
 
 
@@ -153,21 +154,21 @@ def _one_chunk(opened: Persons, ciphers: CipherProcess, part: pl.DataFrame, toke
     columns |= {"phone": part["电话"], "address": part["住址"]}
     with steps.of("Avro"):
         packed = packed_columns(columns, part.height)
-    with steps.of("digests, rows set aside and taken back"):
+    with steps.of("digests, rows spilled and taken back"):
         rows = packed.to_pylist()
         stated = [each.encode() + b"\0" + row for each, row in zip(tokens, rows, strict=True)]
-        digests, places = opened.keys.digests_of(stated), opened.aside.put(rows)
-        rows = [opened.aside.get(place) for place in places]
+        digests, places = opened.keys.digests_of(stated), opened.staged.spilled.put(rows)
+        rows = [opened.staged.spilled.get(place) for place in places]
     entities = [uuid4() for _ in rows]
     subjects = [entity.bytes for entity in entities]
-    with steps.of("keys made, sealed and stored"):
+    with steps.of("keys made, encrypted and stored"):
         made = opened.keys.for_new(subjects, 1)
         ids, secrets = [made[each].id for each in subjects], [made[each].secret for each in subjects]
     named = [str(entity) for entity in entities]
     events = [event_id_text(entity, 1) for entity in named]
     in_bytes = [bytes.fromhex(event.replace("-", "")) for event in events]
     with steps.of("nonces, digests noted"):
-        opened.stated(named, events, digests)
+        opened.digests.remember(named, events, digests)
         nonces = fresh_nonces(len(rows))
     batch = (rows, ids, secrets, in_bytes, nonces)
     with steps.of("handed to the second process, taken back"):

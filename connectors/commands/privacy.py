@@ -12,11 +12,12 @@ from connectors.home.folder import Home
 from connectors.home.regional_key import tokeniser
 from connectors.hub import hub
 from connectors.persons import decryption, grants
-from connectors.persons.recording import CHINA, master_file
+from connectors.persons.key_store import master_file
 from connectors.persons.subject_rights import own_record, take_measure
 from repository.controls.subject_measure import ERASURE, HOLD, RESTRICTION
 from repository.decisions.entity import Record
 from repository.persons.subject_keys import create_master
+from repository.registers.identifiers import CHINA
 
 grant = typer.Typer(no_args_is_help=True, help="Who may see which personal fields.")
 keys = typer.Typer(

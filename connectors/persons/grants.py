@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -20,9 +20,9 @@ from repository.events.encoding import decode_own
 from repository.events.identity import entity_id
 from repository.keys.secret_files import KeyUnreadable, create_secret, load_secret
 from repository.persons.personal import KEY_BYTES, KEY_ID_BYTES, group_keys
+from repository.registers.identifiers import CHINA
 from repository.store.publisher import Publisher
 
-CHINA: Final = timezone(timedelta(hours=8))
 HUB_HEADER: Final = "yrd hub key 1"
 PUBLIC_HEADER: Final = "yrd hub public key 1"
 BUNDLE_FORMAT: Final = "yrd granted keys 1"
@@ -133,7 +133,7 @@ def export_keys(home: Home, code: str, name: str, recipient: Path, file: Path) -
         if grant is None or not grant["in_force"] or grant["expires_at"] <= datetime.now(UTC):
             raise GrantRefused(f"Grant {name} of publisher {code} is not in force; issue it with `yrd grant issue` first.")
         groups = list(grant["field_groups"])
-        free = [(subject, key, since) for subject, key, since in known.keys.all() if not known.standing(subject).restricted]
+        free = [(subject, key, since) for subject, key, since in known.keys.all() if not known.standings.of(subject).restricted]
         payload = b"".join(
             ENTRY_HEAD.pack(subject.bytes, key.id, since) + b"".join(group_keys(key.secret, groups).values())
             for subject, key, since in free

@@ -69,12 +69,12 @@ def take_measure(
         subjects = subjects_named(store, named, tokeniser)
         if measure == ERASURE and in_force:
             # Of a person either everything goes or nothing: a hold on one entity keeps all of them. So it is tried first.
-            subjects.sort(key=lambda subject: not known.standing(subject.id).held)
+            subjects.sort(key=lambda subject: not known.standings.of(subject.id).held)
         for subject in subjects:
             try:
-                taken.append(known.record_measure(subject, measure, in_force, known.standing(subject.id), said))
+                taken.append(known.standings.record(subject, measure, in_force, known.standings.of(subject.id), said))
             except MeasureRefused as error:
-                if known.standing(subject.id).held and measure == ERASURE and in_force:
+                if known.standings.of(subject.id).held and measure == ERASURE and in_force:
                     raise
                 refused = refused or error
                 continue
@@ -100,7 +100,7 @@ def _texts(value: object) -> list[str]:
 def _erase_late(known: Persons, subject: Entity) -> None:
     """A fact that was reported in the moment of the erasure is erased too."""
     with suppress(SubjectWithheld):
-        known.erase_late(subject)
+        known.standings.erase_late(subject)
 
 
 def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
@@ -128,7 +128,7 @@ def own_record(home: Home, code: str, named: str, tokeniser: Tokeniser | None) -
     The first entity's identity and standing lead; `events` are those of all entities about the person, each with its kind.
     """
     with home.store(code) as store, persons(home, store) as known:
-        subjects = [(each, known.standing(each.id)) for each in subjects_named(store, named, tokeniser)]
+        subjects = [(each, known.standings.of(each.id)) for each in subjects_named(store, named, tokeniser)]
         first = subjects[0][0]
         if all(each.erased for _, each in subjects):
             raise MeasureRefused(f"Subject {first.id} was erased; nothing that identifies the person is left to give.")

@@ -111,8 +111,8 @@ def import_dump(
         # Read before anything is recorded, so that a key that can't be used stops the import, not the seal after it.
         key = sealing.signer(home, publisher)
         dump = open_dump(path, profile.layout, home.settings.import_chunk_rows)
-        mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser, subjects.sealed)
-        staging = Staging(connection, profile.kind, mapping.paths, subjects.known_digests() if profile.personal else None)
+        mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser, subjects.staged.encrypt)
+        staging = Staging(connection, profile.kind, mapping.paths, subjects.digests.kept() if profile.personal else None)
         batch = batches.next_batch(store, profile.source)
         repeated = batches.same_file(connection, profile.source, dump.sha256)
         day, now = as_of or profile.as_of, datetime.now(UTC)
@@ -123,7 +123,7 @@ def import_dump(
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
         _record(work, closing)
-        subjects.keep_digests()
+        subjects.digests.keep()
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
         rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
@@ -211,8 +211,8 @@ def _known_otherwise(work: _Import) -> set[str]:
     moved = {key for moved_kind, key in work.store.moved_keys() if moved_kind == kind}
     if not work.profile.token_field:
         return moved
-    withheld = work.staging.keys_stating(work.profile.token_field, work.persons.token_standings().keys())
-    return moved | work.persons.decided_keys(kind).keys() | set(withheld)
+    withheld = work.staging.keys_stating(work.profile.token_field, work.persons.standings.by_token().keys())
+    return moved | work.persons.standings.decided_keys(kind).keys() | set(withheld)
 
 
 @dataclass
@@ -256,7 +256,7 @@ def _new(work: _Import, frame: pl.DataFrame) -> _New:
     if not profile.personal:
         return _New(records, first)
     staged = first.columns["personal"]
-    return _New(records, first, staged, work.persons.begin_encrypting(first.entities, first.events, staged))
+    return _New(records, first, staged, work.persons.staged.begin_blobs(first.entities, first.events, staged))
 
 
 def _record_new(work: _Import, buffer: _Buffer, new: _New) -> None:
@@ -276,12 +276,12 @@ def _remember_first(work: _Import, new: _New, rows: Sequence[StoredRow]) -> None
     """As `_remember`, of the first events that became rows; of one that was refused nothing is known."""
     entities, events, staged = new.first.entities, new.first.events, new.staged
     if len(rows) == len(entities):
-        work.persons.stated(entities, events, staged)
+        work.persons.digests.remember(entities, events, staged)
         return
     stored = {row.entity for row in rows}
     for entity, event, cell in zip(entities, events, staged, strict=True):
         if entity.replace("-", "") in stored:
-            work.persons.stated([entity], [event], [cell])
+            work.persons.digests.remember([entity], [event], [cell])
 
 
 def _physical(series: pl.Series) -> list[Any]:
@@ -301,7 +301,7 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
         start = fact.valid_from
         knew = any((start is None or s.start <= start) and (start is None or start < s.end) for s in entity.timeline)
         try:
-            work.persons.refuse_withheld(entity.kind, fact.fields)
+            work.persons.standings.refuse_withheld(entity.kind, fact.fields)
             events = report(entity, fact, recording)
             buffer.add(entity.kind, events)
         except (NotAState, Violation, Superseded, PersonalRefused, SubjectWithheld) as error:
@@ -334,7 +334,7 @@ def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any])
         personal, event = segment.statement.state["personal"], segment.statement.state["event_id"]
         assert personal is None or isinstance(personal, Plain)
         if segment.end > start and segment.start < end and mentioned.agrees_with(personal):
-            work.persons.stated([str(entity.id)], [str(event)], [row["personal"]])
+            work.persons.digests.remember([str(entity.id)], [str(event)], [row["personal"]])
 
 
 def _entity(work: _Import, key: str) -> Entity:
@@ -357,7 +357,7 @@ def _fact(work: _Import, row: Mapping[str, Any]) -> Fact:
     profile = work.profile
     fields = {name: value for name, value in row.items() if name not in ENVELOPE}
     if profile.personal:
-        fields["personal"] = work.persons.unsealed(row["personal"], tuple(profile.personal))
+        fields["personal"] = work.persons.staged.decrypt(row["personal"], tuple(profile.personal))
     return Fact(
         kind=profile.kind,
         business_key=row["business_key"],

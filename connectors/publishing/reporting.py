@@ -70,12 +70,12 @@ def _told(persons: Persons, fact: Fact) -> list[Any]:
     store = persons.store
     for attempt in range(1, ATTEMPTS + 1):
         entity = persons.opened(store.entity(fact.kind, fact.business_key))
-        persons.refuse_withheld(fact.kind, fact.fields)
+        persons.standings.refuse_withheld(fact.kind, fact.fields)
         events = persons.encrypted(fact.kind, report(entity, fact, Recording(store.code, datetime.now(UTC))))
         try:
             if events:
                 store.record(fact.kind, events)
-                persons.erase_late(entity, fact.fields)
+                persons.standings.erase_late(entity, fact.fields)
         except StoreChanged:
             if attempt == ATTEMPTS:
                 raise

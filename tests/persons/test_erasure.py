@@ -13,7 +13,7 @@ from connectors.home.folder import Home
 from connectors.home.regional_key import tokeniser
 from connectors.hub import hub
 from connectors.logs.opened import opened_log
-from connectors.persons.recording import key_store_file, master_file
+from connectors.persons.key_store import key_store_file, master_file
 from connectors.persons.subject_rights import own_record, take_measure
 from projections.subject_measures import waits_for_scrubbing
 from repository.controls.subject_measure import MeasureRefused, decide
@@ -94,7 +94,7 @@ def test_an_erasure_that_was_recorded_and_broke_off_is_carried_out_at_the_next_o
     with publishing(home) as persons:
         subject = persons.store.entity("service_object", token_of(home, ROSE))
         now = subject.records[0]["recorded_at"]
-        persons.store.record("measure", [decide(subject, "erasure", True, persons.standing(subject.id), 0, SAID, now, JUNE)])
+        persons.store.record("measure", [decide(subject, "erasure", True, persons.standings.of(subject.id), 0, SAID, now, JUNE)])
         assert len(list(SubjectKeys.in_file(key_store_file(home, "31"), load_master(master_file(home, "31"))).all())) == 3
     assert opened_events(home, ROSE)[0]["personal"] is None
 

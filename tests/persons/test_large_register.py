@@ -33,7 +33,7 @@ def rows(*instead: Someone) -> list[Sequence[object]]:
 @pytest.fixture
 def second_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cipher_process, "worth_it", lambda _rows: True)
-    monkeypatch.setattr("connectors.persons.recording.worth_it", lambda _rows: True)
+    monkeypatch.setattr("connectors.persons.staged_cells.worth_it", lambda _rows: True)
 
 
 @pytest.mark.parametrize("setting", [{}, {"personal_cipher": SM4}])
@@ -73,7 +73,7 @@ def test_without_its_digests_it_is_recognised_by_decision(tmp_path: Path) -> Non
         done = insured(home, tmp_path, *rows(), as_of=JUNE)
         assert (done.counts.events, done.counts.facts_unchanged) == (0, MANY), decided
     with publishing(home) as persons:
-        assert persons.known_digests().height == MANY
+        assert persons.digests.kept().height == MANY
 
 
 def test_one_person_is_erased_and_the_neighbours_in_the_block_are_not(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_one_person_is_erased_and_the_neighbours_in_the_block_are_not(tmp_path: 
     opened = [opened_events(home, someone)[0]["personal"] for someone in (PEOPLE[2], PEOPLE[4], PEOPLE[-1])]
     assert [each["name"] for each in opened] == [PEOPLE[2].name, PEOPLE[4].name, PEOPLE[-1].name]
     with publishing(home) as persons:
-        assert len(list(persons.keys.all())) == persons.known_digests().height == MANY - 1
+        assert len(list(persons.keys.all())) == persons.digests.kept().height == MANY - 1
 
 
 def test_a_live_fact_is_encrypted_under_the_key_in_the_block(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_import_whose_ciphers_end_records_nothing(tmp_path: Path, monkeypatch
 
     def killed(work: importing._Import, frame: object) -> importing._New:
         begun = begin(work, frame)  # type: ignore[arg-type]
-        process = work.persons._ciphers
+        process = work.persons.staged._ciphers
         assert process is not None
         process._process.kill()
         process._connection.close()

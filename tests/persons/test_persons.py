@@ -9,7 +9,7 @@ import pytest
 from connectors.home.folder import Home
 from connectors.home.regional_key import tokeniser
 from connectors.hub import hub
-from connectors.persons.recording import key_store_file, master_file
+from connectors.persons.key_store import key_store_file, master_file
 from connectors.persons.subject_rights import own_record
 from connectors.profiles.profile import load
 from connectors.publishing.reporting import correct_fact, retract_fact, shown_event
@@ -83,7 +83,7 @@ def test_rows_are_recognised_by_decision_where_no_digest_was_kept(tmp_path: Path
         done = insured(home, tmp_path, *everybody(), as_of=JUNE)
         assert (done.counts.facts_unchanged, done.counts.events) == (3, 0)
     with publishing(home) as persons:
-        assert persons.known_digests().height == 3
+        assert persons.digests.kept().height == 3
 
 
 def test_a_key_left_by_a_crash_before_its_event_is_taken_up(tmp_path: Path) -> None:
@@ -250,10 +250,12 @@ def test_a_report_that_races_with_an_erasure_is_erased_too(tmp_path: Path) -> No
     with publishing(home) as persons, publishing(home) as other:
         store: Publisher = persons.store
         entity = persons.opened(store.entity("service_object", token_of(home, ROSE)))
-        other.record_measure(entity, "erasure", True, other.standing(entity.id), {"reason": "asked", "basis": "PIPL art. 47"})
+        other.standings.record(
+            entity, "erasure", True, other.standings.of(entity.id), {"reason": "asked", "basis": "PIPL art. 47"}
+        )
         # What the other process decided just before it saw the erasure:
         late = dict(entity.records[0]) | {"version": 2, "event_id": entity.id, "personal": None}
         store.record("service_object", [late])
         with pytest.raises(SubjectWithheld):
-            persons.erase_late(entity)
-        assert persons.standing(entity.id).erased_to == 2
+            persons.standings.erase_late(entity)
+        assert persons.standings.of(entity.id).erased_to == 2

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.home.folder import Home
 from connectors.home.regional_key import key_file, tokeniser
 from connectors.persons.grants import create_hub_key
-from connectors.persons.recording import master_file
+from connectors.persons.key_store import master_file
 from connectors.profiles.profile import Profile, load
 from connectors.publishing.importing import Imported
 from connectors.publishing.reporting import report_lines
