@@ -51,10 +51,9 @@ class Publisher:
 
 def read_publisher(top: Table) -> Publisher | None:
     """The rule by which rows of other publishers are skipped; None where there is none."""
-    if "publisher" not in top.left:
-        top.take("publisher")
+    table = top.table_if_given("publisher")
+    if table is None:
         return None
-    table = top.table("publisher")
     found = Publisher(
         table.text("column"),
         table.choice("division", ("code", "name")),
@@ -74,10 +73,9 @@ class Person:
 
 def read_person(top: Table) -> Person | None:
     """The column of the identity number; None where the rows are not about persons."""
-    if "person" not in top.left:
-        top.take("person")
+    table = top.table_if_given("person")
+    if table is None:
         return None
-    table = top.table("person")
     found = Person(table.text("column"), table.choice("id_type", ID_TYPES))
     table.done()
     return found

@@ -100,6 +100,12 @@ class Table:
             raise self.wrong(key, content, "must be a table.")
         return Table(self.file, f"{self.where}.{key}" if self.where else key, content)
 
+    def table_if_given(self, key: str) -> "Table | None":
+        """A table inside this one; None where it is not given."""
+        given = key in self.left
+        table = self.table(key)
+        return table if given else None
+
     def tables(self, key: str) -> list["Table"]:
         """A list of tables, as [[key]] writes it."""
         content = self.take(key, [])
