@@ -5,9 +5,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.measuring import Measured, in_a_process, machine, report_one
 from benchmarks.proof_scenarios import one_proof, sealing_all, sealing_import, verifying_all
 from benchmarks.scenarios import SCENARIOS as SCENARIOS_OF_DATA
+from benchmarks.timing import Timed, in_a_process, machine, report_one
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 EVENTS_SEEN = 200
@@ -20,7 +20,7 @@ def main() -> None:
     """Run all scenarios, or the one that a child process was started for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the dump (default 1,000,000)")
-    parser.add_argument("--big-rows", type=int, default=3_000_000, help="rows of the dump whose memory is measured")
+    parser.add_argument("--big-rows", type=int, default=3_000_000, help="rows of the dump whose peak memory is taken")
     parser.add_argument("--history", type=int, default=5_000_000, help="rows of the long history")
     parser.add_argument("--one", nargs=3, metavar=("SCENARIO", "FOLDER", "SIZE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -45,7 +45,7 @@ def run(folder: Path, rows: int, big_rows: int, history: int) -> str:
     return _table(found, big, rows, big_rows)
 
 
-def _table(found: dict[str, Measured], big: Measured, rows: int, big_rows: int) -> str:
+def _table(found: dict[str, Timed], big: Timed, rows: int, big_rows: int) -> str:
     def row(what: str, name: str, target: str, baseline: str) -> str:
         ratio = found[baseline].wall_s / found[name].wall_s
         one = found[name]

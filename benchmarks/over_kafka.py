@@ -18,8 +18,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from benchmarks.measuring import Measured, Work, in_a_process, machine, report_one
 from benchmarks.scenarios import BATCH, CODE, _empty, first_import, home_of
+from benchmarks.timing import Timed, Work, in_a_process, machine, report_one
 from connectors.collecting import collect_rarely
 from connectors.home.folder import Home
 from connectors.hub import hub
@@ -46,7 +46,7 @@ JVM = ("-Xms512m", "-Xmx1g")
 """Of the broker: as it comes, not as the tests have it for quick starts."""
 LITTLE_BATCH, LITTLE_MIB = 5_000, 96
 LOOK_EVERY_S = 0.02
-"""A query costs the projector's process some milliseconds; looking more often would measure the looking."""
+"""A query costs the projector's process some milliseconds; looking more often would time the looking."""
 Said = Mapping[str, Any]
 
 
@@ -284,7 +284,7 @@ MEMORY = (
 )
 
 
-def _memory(what: str, one: Measured) -> str:
+def _memory(what: str, one: Timed) -> str:
     early, events = one.said["early_mib"], one.said["events"]
     return (
         f"- peak memory of the {what}: {early:,} MiB after a fifth of {events:,} events, {one.peak_mib:,} MiB at the end "
@@ -292,11 +292,11 @@ def _memory(what: str, one: Measured) -> str:
     )
 
 
-def _rate(one: Measured) -> float:
+def _rate(one: Timed) -> float:
     return float(one.said["events"]) / one.wall_s
 
 
-def _table(found: dict[str, Measured], rows: int) -> str:
+def _table(found: dict[str, Timed], rows: int) -> str:
     lines = [
         "# Results over Kafka",
         "",
@@ -325,7 +325,7 @@ def main() -> None:
     """Run all scenarios beside a broker, or the one that a child process was started for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000, help="events (default 500,000)")
-    parser.add_argument("--fresh", type=int, default=10_000, help="events whose freshness is measured")
+    parser.add_argument("--fresh", type=int, default=10_000, help="events whose freshness is timed")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:

@@ -7,7 +7,7 @@ that leaves them out, so that pseudonyms and all else are the same. The figures 
              columns cost to read and convert, and larger events to store: an upper bound. By the clock, in processor time of the
              importing process, and in that of both processes, which is what it comes to where no second processor is free.
     steps    (processor time of encryption's own steps, pseudonyms included) / (processor time of the import with personal
-             fields). The steps are measured one by one, in one thread, over the same rows. What the second process does runs
+             fields). The steps are timed one by one, in one thread, over the same rows. What the second process does runs
              while events are recorded: the share of the importing process is without it, that of both processes with it.
 
 The target, under 20 % of a first import, is meant of the steps of the importing process. Processor times may be compared on a
@@ -30,7 +30,7 @@ from uuid import uuid4
 import polars as pl
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from benchmarks.measuring import machine
+from benchmarks.timing import machine
 from connectors.home.regional_key import key_file, tokeniser
 from connectors.persons.cipher_process import CipherProcess
 from connectors.persons.columns import packed_columns
@@ -191,7 +191,7 @@ def bare_ciphers(rows: int) -> float:
 # -- the tables ----------------------------------------------------------------------------------------------------
 
 
-def measured(folder: Path, rows: int, rounds: int) -> str:
+def timed(folder: Path, rows: int, rounds: int) -> str:
     """Both tables, and the shares."""
     people(rows).write_csv(folder / "persons.csv")
     people(rows, 100).write_csv(folder / "changed.csv")
@@ -228,13 +228,13 @@ def _steps_table(steps: Mapping[str, float], rows: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000, help="persons (default 200,000)")
     parser.add_argument("--rounds", type=int, default=3, help="imports of either kind (default 3)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="yrd-bench-persons-") as folder:
-        text = measured(Path(folder), given.rows, given.rounds)
+        text = timed(Path(folder), given.rows, given.rounds)
     print(f"{given.rows:,} persons, five personal fields, {machine()}\n\n{text}")  # noqa: T201
 
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.csv
 
 from benchmarks.dumps import write_dump, write_profile
-from benchmarks.measuring import Work
+from benchmarks.timing import Work
 from connectors.access import log as access_records
 from connectors.audit import replays
 from connectors.home.databases import connect

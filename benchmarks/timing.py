@@ -1,4 +1,4 @@
-"""Measuring one piece of work in a process of its own: wall time, processor time, peak memory."""
+"""Timing one piece of work in a process of its own: wall time, processor time, peak memory."""
 
 import json
 import os
@@ -17,7 +17,7 @@ Work = Callable[[Path, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Timed:
     """What one run came to: seconds of wall and processor time, peak resident memory, and what the work says besides."""
 
     wall_s: float
@@ -28,11 +28,11 @@ class Measured:
 
 def in_a_process(
     name: str, folder: Path, size: int, module: str = "benchmarks", environment: Mapping[str, str] = MappingProxyType({})
-) -> Measured:
-    """Run one named scenario of a module in a fresh interpreter and measure it there."""
+) -> Timed:
+    """Run one named scenario of a module in a fresh interpreter and time it there."""
     command = [sys.executable, "-W", "ignore", "-m", module, "--one", name, str(folder), str(size)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | environment)
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return Timed(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def report_one(work: Work, folder: Path, size: int) -> None:

@@ -4,7 +4,7 @@
 CREATE MACRO personal_field(field, publisher, entity_id, event_id, personal) AS
 CASE
     WHEN getvariable('granted') AND personal IS NOT NULL
-    THEN {'sealed': encode(concat_ws('|', field, publisher, entity_id, event_id, '')) || personal}
+    THEN {'encrypted': encode(concat_ws('|', field, publisher, entity_id, event_id, '')) || personal}
 END;
 
 -- Imports and heartbeats, newest last.

@@ -9,7 +9,7 @@ import time
 import duckdb
 
 from connectors.home.folder import Home
-from connectors.persons.decryption import forget
+from connectors.persons.decryption import forget_keys
 from projections.subject_measures import scrub, waits_for_scrubbing
 
 ENDED_GRANTS_EVERY_S = 60.0
@@ -51,5 +51,5 @@ class Forgetting:
             self._next_attempt = now + (1 + PAUSE) * (time.monotonic() - now)
 
     def _destroy_keys(self) -> None:
-        forget(self.home, self.connection)
+        forget_keys(self.home, self.connection)
         self.next_look = time.monotonic() + ENDED_GRANTS_EVERY_S

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from connectors.home.folder import Home
 from connectors.hub import hub
-from connectors.persons.decryption import GRANTS, live_grants, revealed
+from connectors.persons.decryption import GRANTS_OF_NAME, decrypted, live_grants
 
 
 def reader() -> str:
@@ -21,6 +21,6 @@ def read_under_grant(home: Home, sql: str, name: str, purpose: str | None = None
 
     The grant is looked up first: a query is not even asked for who has none.
     """
-    rows = hub.read(home, GRANTS, [name], purpose=purpose).to_pylist()
+    rows = hub.read(home, GRANTS_OF_NAME, [name], purpose=purpose).to_pylist()
     grants = live_grants(rows, name, reader(), datetime.now(UTC))
-    return revealed(home, hub.read(home, sql, purpose=purpose, granted=True), grants)
+    return decrypted(home, hub.read(home, sql, purpose=purpose, granted=True), grants)

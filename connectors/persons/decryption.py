@@ -27,7 +27,7 @@ from repository.controls.grant import GrantRefused
 from repository.keys.secret_files import KeyUnreadable, refuse_exposed
 from repository.persons.personal import NONCE_BYTES, decrypt, groups, head
 
-SEALED: Final = pa.struct([("sealed", pa.binary())])
+ENCRYPTED: Final = pa.struct([("encrypted", pa.binary())])
 """Type of a personal column in a result: field|publisher|subject|event| and the blob."""
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS granted (
@@ -35,13 +35,13 @@ CREATE TABLE IF NOT EXISTS granted (
     PRIMARY KEY (publisher, grant_name, subject, key_id, field_group)
 )
 """
-GRANTS: Final = (
+GRANTS_OF_NAME: Final = (
     "SELECT publisher, grant_name, grantee, field_groups, expires_at, in_force, purpose FROM grants WHERE grant_name = ?"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveGrant:
     """A grant that holds now for this reader: publisher, name, and the fields it opens."""
 
     publisher: str
@@ -49,14 +49,14 @@ class Live:
     fields: frozenset[str]
 
 
-def granted_file(home: Home) -> Path:
+def granted_keys_file(home: Home) -> Path:
     """Where a hub keeps the keys that came with grants, wrapped under a key made of its own private key."""
     return home.folder / "keys" / "granted.sqlite"
 
 
 @contextmanager
 def _opened(home: Home) -> Iterator[sqlite3.Connection]:
-    path = granted_file(home)
+    path = granted_keys_file(home)
     if path.exists():
         refuse_exposed(path, path.stat().st_mode)
     else:
@@ -92,9 +92,9 @@ def import_keys(home: Home, file: Path) -> dict[str, Any]:
     return said
 
 
-def forget(home: Home, base: duckdb.DuckDBPyConnection) -> None:
+def forget_keys(home: Home, base: duckdb.DuckDBPyConnection) -> None:
     """Destroy the hub's keys of erased subjects and of grants that ended, as the base knows them; also those of an old copy."""
-    if not granted_file(home).exists():
+    if not granted_keys_file(home).exists():
         return
     erased = base.execute(
         "SELECT publisher, subject_id::VARCHAR, erased_to FROM subject_measures WHERE measure = 'erasure'"
@@ -113,7 +113,7 @@ def forget(home: Home, base: duckdb.DuckDBPyConnection) -> None:
 # -- plain fields in a result --------------------------------------------------------------------------------------
 
 
-def live_grants(rows: Sequence[Mapping[str, Any]], name: str, reader: str, now: datetime) -> list[Live]:
+def live_grants(rows: Sequence[Mapping[str, Any]], name: str, reader: str, now: datetime) -> list[LiveGrant]:
     """The grants of this name that hold for the reader. Raises GrantRefused, saying why none does."""
     for_reader = [row for row in rows if row["grantee"] == reader]
     if not rows:
@@ -125,17 +125,17 @@ def live_grants(rows: Sequence[Mapping[str, Any]], name: str, reader: str, now: 
     holding = [row for row in for_reader if row["in_force"] and row["expires_at"] > now]
     if not holding:
         raise GrantRefused(f"Grant {name} has expired or was revoked; ask the publisher for a new one.")
-    return [Live(row["publisher"], name, frozenset(f for g in row["field_groups"] for f in groups()[g])) for row in holding]
+    return [LiveGrant(row["publisher"], name, frozenset(f for g in row["field_groups"] for f in groups()[g])) for row in holding]
 
 
-def revealed(home: Home, table: pa.Table, grants: Sequence[Live]) -> pa.Table:
+def decrypted(home: Home, table: pa.Table, grants: Sequence[LiveGrant]) -> pa.Table:
     """A result with plain fields in place of their ciphertext, where a grant opens them; NULL where none does.
 
     Raises KeyUnreadable where the hub has no key pair.
     """
     with _opened(home) as connection:
-        opener = _Opener(connection, _wrapping(home), {grant.publisher: grant for grant in grants})
-        return _replaced(table, opener.text)
+        cells = _CellDecryption(connection, _wrapping(home), {grant.publisher: grant for grant in grants})
+        return _replaced(table, cells.text)
 
 
 def concealed(table: pa.Table) -> pa.Table:
@@ -145,19 +145,19 @@ def concealed(table: pa.Table) -> pa.Table:
 
 def _replaced(table: pa.Table, text: Callable[[bytes], str | None]) -> pa.Table:
     for place, field in enumerate(table.schema):
-        if field.type == SEALED:
-            cells = (cell and cell["sealed"] for cell in table.column(place).to_pylist())
+        if field.type == ENCRYPTED:
+            cells = (cell and cell["encrypted"] for cell in table.column(place).to_pylist())
             table = table.set_column(place, field.name, pa.array([cell and text(cell) for cell in cells], pa.string()))
     return table
 
 
 @dataclass
-class _Opener:
-    """Opens cells with the keys of one hub, each subject's once."""
+class _CellDecryption:
+    """Decrypts cells with the granted keys of one hub."""
 
     connection: sqlite3.Connection
     wrapping: AESGCM
-    grants: Mapping[str, Live]
+    grants: Mapping[str, LiveGrant]
 
     def text(self, cell: bytes) -> str | None:
         """The field that a cell holds, as text; None where no grant or no key opens it."""
@@ -172,7 +172,7 @@ class _Opener:
         value = decrypt(blob, {group: key}, UUID(event.decode())).get(name.decode())
         return None if value is None else str(value)
 
-    def _key(self, grant: Live, subject: UUID, key_id: bytes, group: str) -> bytes | None:
+    def _key(self, grant: LiveGrant, subject: UUID, key_id: bytes, group: str) -> bytes | None:
         row = self.connection.execute(
             "SELECT nonce, wrapped FROM granted "
             "WHERE publisher = ? AND grant_name = ? AND subject = ? AND key_id = ? AND field_group = ?",

@@ -128,12 +128,14 @@ def export_keys(home: Home, code: str, name: str, recipient: Path, file: Path) -
     if file.exists():
         raise ValueError(f"{file} exists already; name another file.")
     public = read_public(recipient)
-    with home.store(home.member(code)) as store, persons(home, store) as known:
+    with home.store(home.member(code)) as store, persons(home, store) as subjects:
         grant = _newest(store, name)
         if grant is None or not grant["in_force"] or grant["expires_at"] <= datetime.now(UTC):
             raise GrantRefused(f"Grant {name} of publisher {code} is not in force; issue it with `yrd grant issue` first.")
         groups = list(grant["field_groups"])
-        free = [(subject, key, since) for subject, key, since in known.keys.all() if not known.standings.of(subject).restricted]
+        free = [
+            (subject, key, since) for subject, key, since in subjects.keys.all() if not subjects.standings.of(subject).restricted
+        ]
         payload = b"".join(
             ENTRY_HEAD.pack(subject.bytes, key.id, since) + b"".join(group_keys(key.secret, groups).values())
             for subject, key, since in free
@@ -150,13 +152,12 @@ def export_keys(home: Home, code: str, name: str, recipient: Path, file: Path) -
 def read_bundle(home: Home, file: Path) -> tuple[dict[str, Any], Iterator[GrantedKey]]:
     """What a file of granted keys says of itself, and its keys, opened with the hub's private key. Raises KeyUnreadable."""
     content = file.read_bytes()
-    header, _, sealed = content[:LONGEST_HEADER_BYTES].partition(b"\n")
-    sealed = content[len(header) + 1 :]
+    header = content[:LONGEST_HEADER_BYTES].partition(b"\n")[0]
     said = _header(file, header)
     secret = hub_secret(home)
     try:
         # The header is authenticated with the keys: what opens was written by `export_keys`.
-        payload = SUITE.decrypt(sealed, X25519PrivateKey.from_private_bytes(secret), info=header)
+        payload = SUITE.decrypt(content[len(header) + 1 :], X25519PrivateKey.from_private_bytes(secret), info=header)
     except (InvalidTag, ValueError):
         raise KeyUnreadable(
             f"{file} does not open with this hub's key: it was wrapped to {said.get('recipient')}, "

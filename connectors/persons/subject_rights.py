@@ -62,24 +62,24 @@ def take_measure(
     with (
         home.lock(f"publisher-{home.member(code)}", f"{measure} of a subject"),
         home.store(code) as store,
-        persons(home, store) as known,
+        persons(home, store) as opened,
     ):
         taken: list[Record] = []
         refused: MeasureRefused | None = None
         subjects = subjects_named(store, named, tokeniser)
         if measure == ERASURE and in_force:
             # Of a person either everything goes or nothing: a hold on one entity keeps all of them. So it is tried first.
-            subjects.sort(key=lambda subject: not known.standings.of(subject.id).held)
+            subjects.sort(key=lambda subject: not opened.standings.of(subject.id).held)
         for subject in subjects:
             try:
-                taken.append(known.standings.record(subject, measure, in_force, known.standings.of(subject.id), said))
+                taken.append(opened.standings.record(subject, measure, in_force, opened.standings.of(subject.id), said))
             except MeasureRefused as error:
-                if known.standings.of(subject.id).held and measure == ERASURE and in_force:
+                if opened.standings.of(subject.id).held and measure == ERASURE and in_force:
                     raise
                 refused = refused or error
                 continue
             if measure == ERASURE and in_force:
-                _erase_late(known, subject)
+                _erase_late(opened, subject)
                 _forget_rejections(home, code, _identifying(subject))
         if refused is not None and not taken:
             raise refused
@@ -97,10 +97,10 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) and value else [str(each) for each in value] if isinstance(value, list) else []
 
 
-def _erase_late(known: Persons, subject: Entity) -> None:
+def _erase_late(opened: Persons, subject: Entity) -> None:
     """A fact that was reported in the moment of the erasure is erased too."""
     with suppress(SubjectWithheld):
-        known.standings.erase_late(subject)
+        opened.standings.erase_late(subject)
 
 
 def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
@@ -127,15 +127,15 @@ def own_record(home: Home, code: str, named: str, tokeniser: Tokeniser | None) -
 
     The first entity's identity and standing lead; `events` are those of all entities about the person, each with its kind.
     """
-    with home.store(code) as store, persons(home, store) as known:
-        subjects = [(each, known.standings.of(each.id)) for each in subjects_named(store, named, tokeniser)]
+    with home.store(code) as store, persons(home, store) as opened:
+        subjects = [(each, opened.standings.of(each.id)) for each in subjects_named(store, named, tokeniser)]
         first = subjects[0][0]
         if all(each.erased for _, each in subjects):
             raise MeasureRefused(f"Subject {first.id} was erased; nothing that identifies the person is left to give.")
         events = [
             _told(subject.kind, record)
             for subject, stands in subjects
-            for record in known.shown(subject, stands).records
+            for record in opened.shown(subject, stands).records
             if not stands.erased and record["version"] > (stands.erased_to or 0)
         ]
         return {

@@ -5,10 +5,10 @@ written one behind the other. In a block the subjects stand in order, and the st
 subject is found without an index over all.
 
     keys      a name (6 random bytes), which with a key's number in the block (2 bytes) is the key's id; subjects of 16 bytes; and
-              their secrets of 32, sealed as a whole with AES-256-GCM under the master key, with the rest of the block bound
+              their secrets of 32, encrypted as a whole with AES-256-GCM under the master key, with the rest of the block bound
     digests   subject, event and digest, 16 bytes each
 
-One key is destroyed by sealing the block anew with zeros in its place, over the old bytes.
+One key is destroyed by encrypting the block anew with zeros in its place, over the old bytes.
 """
 
 import secrets
@@ -29,7 +29,7 @@ NUMBERS: Final = [number.to_bytes(KEY_ID_BYTES - NAME_BYTES, "big") for number i
 
 
 class KeyBlock(NamedTuple):
-    """Keys of subjects in order, opened. `since_version` is the first event version that they may serve."""
+    """Keys of subjects in order, decrypted. `since_version` is the first event version that they may serve."""
 
     name: bytes
     since_version: int
@@ -66,10 +66,10 @@ class KeyBlock(NamedTuple):
         start = number * KEY_BYTES
         return self._replace(secrets=self.secrets[:start] + DESTROYED + self.secrets[start + KEY_BYTES :])
 
-    def sealed(self, wrapping: AESGCM) -> bytes:
+    def encrypted(self, cipher: AESGCM) -> bytes:
         """The secrets as they are stored, under a new nonce."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + wrapping.encrypt(nonce, self.secrets, _bound(self.name, self.since_version, self.subjects))
+        return nonce + cipher.encrypt(nonce, self.secrets, _bound(self.name, self.since_version, self.subjects))
 
     def _number(self, subject: bytes) -> int | None:
         return place_of(self.subjects, subject, SUBJECT_BYTES)
@@ -88,10 +88,10 @@ def new_blocks(subjects: Sequence[bytes], since_version: int) -> list[KeyBlock]:
     ]
 
 
-def opened(wrapping: AESGCM, name: bytes, since_version: int, subjects: bytes, sealed: bytes) -> KeyBlock:
+def decrypted(cipher: AESGCM, name: bytes, since_version: int, subjects: bytes, encrypted: bytes) -> KeyBlock:
     """A block from its stored form. Raises InvalidTag where anything of it was altered."""
     bound = _bound(name, since_version, subjects)
-    return KeyBlock(name, since_version, subjects, wrapping.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound))
+    return KeyBlock(name, since_version, subjects, cipher.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], bound))
 
 
 def _bound(name: bytes, since_version: int, subjects: bytes) -> bytes:

@@ -86,7 +86,7 @@ class SubjectKey(NamedTuple):
         return f"SubjectKey({self.id.hex()})"
 
 
-class Head(NamedTuple):
+class BlobHead(NamedTuple):
     """What a blob says of itself."""
 
     algorithm: str
@@ -242,13 +242,13 @@ def encrypt(values: Mapping[str, Any], key: SubjectKey, event_id: UUID, nonce: b
     return encrypt_rows(rows, [key.id], [key.secret], [event_id.bytes], [nonce], algorithm)[0]
 
 
-def head(blob: bytes) -> Head:
+def head(blob: bytes) -> BlobHead:
     """Algorithm, key id and nonce that a blob names. Raises PersonalRefused where it names none that is known."""
     if len(blob) < HEAD_BYTES + NONCE_BYTES or blob[0] != FORM or blob[1] not in ALGORITHM_NAMES:
         raise PersonalRefused(
             f"The personal fields begin with {blob[:2].hex() or 'nothing'}, no known form; install a newer release."
         )
-    return Head(ALGORITHM_NAMES[blob[1]], blob[3:HEAD_BYTES], blob[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES])
+    return BlobHead(ALGORITHM_NAMES[blob[1]], blob[3:HEAD_BYTES], blob[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES])
 
 
 def decrypt(blob: bytes, keys: Mapping[str, bytes], event_id: UUID) -> Plain:
@@ -256,13 +256,13 @@ def decrypt(blob: bytes, keys: Mapping[str, bytes], event_id: UUID) -> Plain:
 
     Raises PersonalRefused where a key does not fit, or the blob was altered or moved here from another event.
     """
-    said = head(blob)
+    blob_head = head(blob)
     plain: dict[str, Any] = {}
-    for group, sealed in _sealed_groups(blob).items():
+    for group, ciphertext in _ciphertexts(blob).items():
         if group in keys:
             bound = event_id.bytes + blob[:HEAD_BYTES] + bytes((GROUP_NUMBERS[group],))
             try:
-                plain |= decode_group(CIPHERS[said.algorithm](keys[group]).decrypt(said.nonce, sealed, bound))
+                plain |= decode_group(CIPHERS[blob_head.algorithm](keys[group]).decrypt(blob_head.nonce, ciphertext, bound))
             except InvalidTag:
                 raise PersonalRefused(
                     f"The group {group} of event {event_id} does not open: "
@@ -271,7 +271,7 @@ def decrypt(blob: bytes, keys: Mapping[str, bytes], event_id: UUID) -> Plain:
     return Plain(plain)
 
 
-def _sealed_groups(blob: bytes) -> dict[str, bytes]:
+def _ciphertexts(blob: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     place = HEAD_BYTES + NONCE_BYTES
     while place < len(blob):

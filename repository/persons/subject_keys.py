@@ -2,7 +2,7 @@
 SQLite file or a PostgreSQL database, and never in a log.
 
     subject_keys      key id, subject, first event version it may serve, wrapped key (NULL: destroyed)
-    key_blocks        the same for many subjects of one dump in a row (`repository/persons/key_blocks.py`)
+    key_blocks        the same for many subjects of one dump in a row, encrypted together (`repository/persons/key_blocks.py`)
     personal_digests  per event, keyed digests of what sources stated of its personal fields, to recognise an unchanged row
     digest_blocks     the same for many events in a row
     noted             how far the log's erasures were carried out here, and a check of the master key
@@ -31,10 +31,10 @@ from repository.persons.key_blocks import (
     NAME_BYTES,
     SUBJECT_BYTES,
     KeyBlock,
+    decrypted,
     digest_blocks,
     entries_without,
     new_blocks,
-    opened,
     place_of,
 )
 from repository.persons.personal import KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES, SubjectKey
@@ -61,7 +61,7 @@ TABLES: Final = (
     "CREATE INDEX IF NOT EXISTS digest_blocks_span ON digest_blocks (first_subject, last_subject)",
     "CREATE TABLE IF NOT EXISTS noted (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
 )
-Row = Sequence[Any]
+StoredRow = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class SubjectKeys:
         self._connection = connection
         self._sqlite = isinstance(connection, sqlite3.Connection)
         self._wrapping = AESGCM(master.part(b"subject key wrapping"))
-        self._sealing = AESGCM(master.part(b"subject key blocks"))
+        self._block_cipher = AESGCM(master.part(b"subject key blocks"))
         self._digesting = master.part(b"personal digest")
         for statement in TABLES:
             words = ("BLOB", " WITHOUT ROWID") if self._sqlite else ("BYTEA", "")
@@ -170,7 +170,7 @@ class SubjectKeys:
         ):
             yield UUID(bytes=bytes(subject)), self._unwrapped(key, subject, wrapped), since
         for row in self._run("SELECT name, since_version, subjects, sealed FROM key_blocks"):
-            block = self._opened(row)
+            block = self._decrypted(row)
             for subject, found in block.live():
                 yield UUID(bytes=subject), found, block.since_version
 
@@ -200,7 +200,7 @@ class SubjectKeys:
             blocks = new_blocks(new, since_version)
             self._many(
                 "INSERT INTO key_blocks VALUES (?, ?, ?, ?, ?, ?)",
-                [(b.name, b.first, b.last, b.since_version, b.subjects, b.sealed(self._sealing)) for b in blocks],
+                [(b.name, b.first, b.last, b.since_version, b.subjects, b.encrypted(self._block_cipher)) for b in blocks],
             )
         for block in blocks:
             found.update(block.live())
@@ -233,8 +233,8 @@ class SubjectKeys:
         count = 0
         for block in self._blocks_of(subject):
             if block.since_version <= until_version and block.key(subject) is not None:
-                sealed = block.without(subject).sealed(self._sealing)
-                self._run("UPDATE key_blocks SET sealed = ? WHERE name = ?", [sealed, block.name])
+                encrypted = block.without(subject).encrypted(self._block_cipher)
+                self._run("UPDATE key_blocks SET sealed = ? WHERE name = ?", [encrypted, block.name])
                 count += 1
         return count
 
@@ -255,12 +255,12 @@ class SubjectKeys:
 
     def _block(self, name: bytes) -> KeyBlock | None:
         rows = self._run("SELECT name, since_version, subjects, sealed FROM key_blocks WHERE name = ?", [name])
-        return self._opened(rows[0]) if rows else None
+        return self._decrypted(rows[0]) if rows else None
 
-    def _opened(self, row: Row) -> KeyBlock:
-        name, since_version, subjects, sealed = bytes(row[0]), int(row[1]), bytes(row[2]), bytes(row[3])
+    def _decrypted(self, row: StoredRow) -> KeyBlock:
+        name, since_version, subjects, encrypted = bytes(row[0]), int(row[1]), bytes(row[2]), bytes(row[3])
         try:
-            return opened(self._sealing, name, since_version, subjects, sealed)
+            return decrypted(self._block_cipher, name, since_version, subjects, encrypted)
         except InvalidTag:
             raise KeyUnreadable(
                 f"The keys {name.hex()} do not open: the key store was altered; restore it from a backup."
@@ -326,11 +326,11 @@ class SubjectKeys:
 
     # -- the two databases --
 
-    def _run(self, sql: str, given: Sequence[Any] = ()) -> list[Row]:
+    def _run(self, sql: str, given: Sequence[Any] = ()) -> list[StoredRow]:
         cursor = self._connection.execute(sql if self._sqlite else sql.replace("?", "%s"), list(given))
         return list(cursor.fetchall()) if cursor.description else []
 
-    def _many(self, sql: str, rows: Sequence[Row]) -> None:
+    def _many(self, sql: str, rows: Sequence[StoredRow]) -> None:
         if self._sqlite:
             self._connection.executemany(sql, rows)
         elif rows:

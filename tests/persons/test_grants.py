@@ -16,7 +16,7 @@ from connectors.home.regional_key import tokeniser
 from connectors.hub import hub
 from connectors.hub.granted_reads import read_under_grant, reader
 from connectors.logs.opened import opened_log
-from connectors.persons.decryption import forget, granted_file, import_keys, live_grants, revealed
+from connectors.persons.decryption import decrypted, forget_keys, granted_keys_file, import_keys, live_grants
 from connectors.persons.grants import export_keys, hub_key_file, issue_grant, read_bundle, read_public, revoke_grant
 from connectors.persons.subject_rights import take_measure
 from projections.subject_measures import waits_for_scrubbing
@@ -140,16 +140,16 @@ def test_a_grant_expires_by_the_clock_and_names_its_reader() -> None:
 
 def test_a_revoked_grants_keys_are_destroyed_at_the_hub_and_in_an_old_copy_too(tmp_path: Path) -> None:
     home = granted(tmp_path)
-    kept = granted_file(home).read_bytes()
+    kept = granted_keys_file(home).read_bytes()
     revoke_grant(home, "31", "G1", {"reason": "ended"})
     hub.read(home, "SELECT 1")
-    granted_file(home).write_bytes(kept)
+    granted_keys_file(home).write_bytes(kept)
     hub.read(home, "SELECT 1")
-    assert len(granted_file(home).read_bytes()) and _granted_rows(home) == 0
+    assert len(granted_keys_file(home).read_bytes()) and _granted_rows(home) == 0
 
 
 def _granted_rows(home: Home) -> int:
-    connection = sqlite3.connect(granted_file(home))
+    connection = sqlite3.connect(granted_keys_file(home))
     try:
         return int(connection.execute("SELECT count(*) FROM granted").fetchall()[0][0])
     finally:
@@ -273,15 +273,15 @@ def test_a_grant_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GrantRefused, match="issue it with"):
         export_keys(home, "31", "G1", hub_key(home, tmp_path), tmp_path / "x.keys")
     with pytest.raises(KeyRefused):
-        revealed(home_of_persons(tmp_path / "no hub"), pa.table({"a": [1]}), [])
+        decrypted(home_of_persons(tmp_path / "no hub"), pa.table({"a": [1]}), [])
 
 
 def test_forgetting_needs_no_file_of_keys(tmp_path: Path) -> None:
     home = home_of_persons(tmp_path)
     hub.perform(home, "project")
     with home.lock("base", "test"), opened(home) as base:
-        forget(home, base.connection)
-    assert not granted_file(home).exists()
+        forget_keys(home, base.connection)
+    assert not granted_keys_file(home).exists()
 
 
 # -- the commands --------------------------------------------------------------------------------------------------

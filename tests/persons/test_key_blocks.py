@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from repository.keys.secret_files import KeyUnreadable
-from repository.persons.key_blocks import BLOCK, NAME_BYTES, digest_blocks, entries_without, new_blocks, opened, place_of
+from repository.persons.key_blocks import BLOCK, NAME_BYTES, decrypted, digest_blocks, entries_without, new_blocks, place_of
 from repository.persons.subject_keys import SubjectKeys, create_master
 
 MANY = 2 * BLOCK + 7
@@ -89,31 +89,31 @@ def test_a_key_destroyed_in_a_block_is_not_in_the_file(tmp_path: Path) -> None:
     digest = some[5].bytes + os.urandom(32)
     keys.note_digests([digest, *(each.bytes + os.urandom(32) for each in some)])
     before = {
-        bytes(name): bytes(sealed) for name, sealed in keys._run("SELECT name, sealed FROM key_blocks ORDER BY first_subject")
+        bytes(name): bytes(block) for name, block in keys._run("SELECT name, sealed FROM key_blocks ORDER BY first_subject")
     }
     touched, *others = before.values()
     keys.destroy(some[5], 1)
     keys.close()
     with sqlite3.connect(tmp_path / "31.sqlite") as raw:
-        after = {bytes(name): bytes(sealed) for name, sealed in raw.execute("SELECT name, sealed FROM key_blocks")}
+        after = {bytes(name): bytes(block) for name, block in raw.execute("SELECT name, sealed FROM key_blocks")}
     raw.close()
     assert [name for name in before if before[name] != after[name]] == [next(iter(before))]
     content = b"".join(path.read_bytes() for path in tmp_path.glob("31.sqlite*"))
     # A row of this length lies in several pages: every piece of it has to be gone.
     pieces = [touched[start : start + 16] for start in range(0, len(touched) - 16, 16)]
     assert not [piece for piece in pieces if piece in content] and digest[16:] not in content
-    assert all(sealed[start : start + 16] in content for sealed in others for start in (0, 64))
+    assert all(block[start : start + 16] in content for block in others for start in (0, 64))
 
 
 def test_ten_thousand_flipped_bits_of_a_block_are_each_noticed() -> None:
     wrapping, chance = AESGCM(os.urandom(32)), random.Random(11)
     (block,) = new_blocks(in_bytes(subjects(40)), 1)
-    stored = block.name + block.since_version.to_bytes(4, "big") + block.subjects + block.sealed(wrapping)
+    stored = block.name + block.since_version.to_bytes(4, "big") + block.subjects + block.encrypted(wrapping)
 
     def read(data: bytes) -> object:
         since = int.from_bytes(data[NAME_BYTES : NAME_BYTES + 4], "big")
         start = NAME_BYTES + 4
-        return opened(wrapping, data[:NAME_BYTES], since, data[start : start + 640], data[start + 640 :])
+        return decrypted(wrapping, data[:NAME_BYTES], since, data[start : start + 640], data[start + 640 :])
 
     assert read(stored) == block
     for bit in chance.choices(range(8 * len(stored)), k=10_000):
@@ -131,10 +131,10 @@ def test_an_altered_block_is_a_sentence(keys: SubjectKeys) -> None:
         keys.by_id(some[0], made[some[0].bytes].id)
 
 
-def test_every_sealing_has_a_nonce_of_its_own() -> None:
+def test_every_encryption_has_a_nonce_of_its_own() -> None:
     wrapping = AESGCM(os.urandom(32))
     (block,) = new_blocks(in_bytes(subjects(3)), 1)
-    assert len({block.sealed(wrapping)[:12] for _ in range(1_000)}) == 1_000
+    assert len({block.encrypted(wrapping)[:12] for _ in range(1_000)}) == 1_000
     assert block.without(UUID(int=0).bytes) == block
 
 

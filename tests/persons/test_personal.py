@@ -40,7 +40,7 @@ def fresh_key() -> SubjectKey:
     return SubjectKey(os.urandom(8), os.urandom(32))
 
 
-def sealed(values: dict[str, Any], key: SubjectKey, event: UUID = EVENT, algorithm: str = AES) -> bytes:
+def blob_of(values: dict[str, Any], key: SubjectKey, event: UUID = EVENT, algorithm: str = AES) -> bytes:
     blob = encrypt(values, key, event, os.urandom(12), algorithm)
     assert blob is not None
     return blob
@@ -73,8 +73,8 @@ def test_every_personal_field_is_in_one_group_and_groups_have_their_numbers_for_
 
 def test_a_group_opens_without_the_others() -> None:
     key = fresh_key()
-    assert decrypt(sealed(FULL, key), group_keys(key.secret, ["contact"]), EVENT) == {"phone": "13900000001"}
-    assert decrypt(sealed(FULL, key), {}, EVENT) == {}
+    assert decrypt(blob_of(FULL, key), group_keys(key.secret, ["contact"]), EVENT) == {"phone": "13900000001"}
+    assert decrypt(blob_of(FULL, key), {}, EVENT) == {}
 
 
 def test_group_keys_are_those_of_the_standard_derivation() -> None:
@@ -89,7 +89,7 @@ def test_group_keys_are_those_of_the_standard_derivation() -> None:
 @pytest.mark.parametrize("algorithm", [AES, SM4])
 def test_a_blob_opens_neither_in_another_event_nor_with_another_key(algorithm: str) -> None:
     key = fresh_key()
-    blob = sealed(FULL, key, algorithm=algorithm)
+    blob = blob_of(FULL, key, algorithm=algorithm)
     for keys, event in ((group_keys(key.secret), uuid4()), (group_keys(os.urandom(32)), EVENT)):
         with pytest.raises(PersonalRefused, match="does not open"):
             decrypt(blob, keys, event)
@@ -113,7 +113,7 @@ def test_no_altered_byte_and_no_cut_goes_unnoticed(data: st.DataObject) -> None:
 @pytest.mark.parametrize("algorithm", [AES, SM4])
 def test_ten_thousand_flipped_bits_are_each_noticed(algorithm: str) -> None:
     key = fresh_key()
-    blob = sealed(FULL | {"address": "蔷薇路八十八号" * 3}, key, algorithm=algorithm)
+    blob = blob_of(FULL | {"address": "蔷薇路八十八号" * 3}, key, algorithm=algorithm)
     keys, chance = group_keys(key.secret), random.Random(7)
     for bit in (*range(8 * len(blob)), *(chance.randrange(8 * len(blob)) for _ in range(10_000 - 8 * len(blob)))):
         altered = bytearray(blob)
@@ -124,7 +124,7 @@ def test_ten_thousand_flipped_bits_are_each_noticed(algorithm: str) -> None:
 
 def test_groups_do_not_change_their_places() -> None:
     key = fresh_key()
-    blob = sealed({"name": "甲", "card_number": "1"}, key)
+    blob = blob_of({"name": "甲", "card_number": "1"}, key)
     (start, size) = (23, (len(blob) - 23) // 2)
     swapped = blob[:start] + blob[start + size :] + blob[start : start + size]
     assert decrypt(swapped, group_keys(key.secret), EVENT) == {"name": "甲", "card_number": "1"}, "each names its group"
@@ -135,7 +135,7 @@ def test_groups_do_not_change_their_places() -> None:
 
 def test_lengths_of_names_do_not_show() -> None:
     key = fresh_key()
-    assert len(sealed({"name": "李"}, key)) == len(sealed({"name": "欧阳蔷薇"}, key))
+    assert len(blob_of({"name": "李"}, key)) == len(blob_of({"name": "欧阳蔷薇"}, key))
 
 
 def test_many_rows_at_once_are_encrypted_as_one() -> None:
