@@ -1,5 +1,6 @@
 """What all tests share: the servers they ask for, and the line that says what was not tested for want of one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from repository.persons.subject_keys import SubjectKeys, create_master
 from tests.support.absent import counted, summary
 from tests.support.broker import Broker, broker
+from tests.support.postgres import database as empty_database
 from tests.support.postgres import server
 from tests.support.registry import Registry
 from tests.support.registry import registry as running_registry
@@ -30,9 +32,17 @@ def registry() -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a running PostgreSQL, one per process of the test run."""
-    with server() as address:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running PostgreSQL, one for the whole test run; what is made there has a name of its own."""
+    folder = tmp_path_factory.getbasetemp()
+    with server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as address:
+        yield address
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database of the test's own."""
+    with empty_database(postgres) as address:
         yield address
 
 

@@ -27,7 +27,6 @@ from schemas.contracts import contract
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, begun, command, following, imported, many, profile, publishing, recorded
 from tests.support.kafka_region import eventually, identity_of, kafka_region, on_topic, relayed, versions_in_order
-from tests.support.postgres import server
 
 
 def reported(home: Home, key: str, publisher: str = "31", **fields: object) -> None:
@@ -210,14 +209,13 @@ def test_a_refused_record_stops_the_relay(tmp_path: Path, kafka: Broker) -> None
         assert "position 7 of publisher 31" in str(sender._failed(7, error))
 
 
-def test_relays_on_one_postgresql_exclude_each_other(tmp_path: Path, kafka: Broker) -> None:
+def test_relays_on_one_postgresql_exclude_each_other(tmp_path: Path, kafka: Broker, database: str) -> None:
     (tmp_path / "other").mkdir()
-    with server() as address:
-        home = kafka_region(tmp_path, kafka, store_url=address)
-        imported(home, profile(tmp_path), many(tmp_path, 20))
-        assert relayed(home).events == 21 and relayed(home).events == 0
-        assert len(on_topic(kafka, "yrd.31.supply")) == 20
-        other = kafka_region(tmp_path / "other", kafka, store_url=address)
-        taken = pytest.raises(Busy, match="Another relay of publisher 31 runs on this PostgreSQL")
-        with alone(home, "31"), taken, alone(other, "31"):
-            pass
+    home = kafka_region(tmp_path, kafka, store_url=database)
+    imported(home, profile(tmp_path), many(tmp_path, 20))
+    assert relayed(home).events == 21 and relayed(home).events == 0
+    assert len(on_topic(kafka, "yrd.31.supply")) == 20
+    other = kafka_region(tmp_path / "other", kafka, store_url=database)
+    taken = pytest.raises(Busy, match="Another relay of publisher 31 runs on this PostgreSQL")
+    with alone(home, "31"), taken, alone(other, "31"):
+        pass

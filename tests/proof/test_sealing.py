@@ -23,7 +23,6 @@ from repository.proof.signed_note import ED25519, VerifierKey
 from repository.store.publisher import Publisher
 from repository.store.stored_leaves import JustRecorded, stored_portions
 from tests.support.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, recorded, region, told
-from tests.support.postgres import server
 from tests.support.sealed_logs import keyed, sealed_now
 
 NOW = datetime(2026, 9, 1, 4, tzinfo=UTC)
@@ -247,24 +246,23 @@ def test_an_import_hands_its_leaves_over_and_the_seal_is_the_one_over_the_bytes(
     assert {row["verdict"] for row in asked(home, "SELECT verdict FROM seal_verdicts")} == {"accepted"}
 
 
-def test_logs_in_postgresql_are_sealed_judged_and_checked(tmp_path: Path) -> None:
-    with server() as address:
-        with psycopg.connect(address) as connection:
-            for code in ("00", "31", "32", "33", "34"):
-                connection.execute(f'CREATE SCHEMA IF NOT EXISTS "yrd_{code}"')
-        home = region(tmp_path)
-        with (home.folder / "yrd.toml").open("a") as file:
-            file.write(f'store_url = "{address}"\n')
-        home, source = keyed(Home(home.folder), "31", "hub"), profile(tmp_path)
-        imported(home, source, many(tmp_path, 30))
-        imported(home, source, many(tmp_path, 30, phone="2"), as_of=JUNE)
-        made = sealed_now(home)
-        assert made is not None and made.number == 2
-        projected(home)
-        assert asked(home, "SELECT verdict FROM seal_status") == [{"verdict": "accepted"}]
-        keys = signing.read_keys(sealing.public_key_file(home, "31"))
-        checked = [c for c in check_all(home, keys) if c.records]
-        assert [(c.publisher, c.proved_size, c.findings) for c in checked] == [("31", made.size, [])]
+def test_logs_in_postgresql_are_sealed_judged_and_checked(tmp_path: Path, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        for code in ("00", "31", "32", "33", "34"):
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "yrd_{code}"')
+    home = region(tmp_path)
+    with (home.folder / "yrd.toml").open("a") as file:
+        file.write(f'store_url = "{database}"\n')
+    home, source = keyed(Home(home.folder), "31", "hub"), profile(tmp_path)
+    imported(home, source, many(tmp_path, 30))
+    imported(home, source, many(tmp_path, 30, phone="2"), as_of=JUNE)
+    made = sealed_now(home)
+    assert made is not None and made.number == 2
+    projected(home)
+    assert asked(home, "SELECT verdict FROM seal_status") == [{"verdict": "accepted"}]
+    keys = signing.read_keys(sealing.public_key_file(home, "31"))
+    checked = [c for c in check_all(home, keys) if c.records]
+    assert [(c.publisher, c.proved_size, c.findings) for c in checked] == [("31", made.size, [])]
 
 
 def last_before_seal(store: Publisher) -> bytes:

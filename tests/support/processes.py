@@ -1,10 +1,13 @@
 """Servers that the tests run beside themselves: started on loopback, answered for, ended by their process id alone."""
 
+import fcntl
+import os
 import random
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -98,8 +101,16 @@ def _ended_with_us(pid: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sh", "-c", "read -r _; kill -9 $0", str(pid)], stdin=subprocess.PIPE, start_new_session=True)
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for somebody to ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now.
+    """Ports of the loopback that nobody listens on now, and that no other process of any test run gets while this one lives.
 
     They lie below those that the system gives to outgoing connections: a stopped server finds its own free again.
     """
@@ -108,6 +119,16 @@ def free_ports(count: int) -> list[int]:
     while len(found) < count:
         port = draw.randrange(20_000, 32_000)
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
+            if probe.connect_ex(("127.0.0.1", port)) != 0 and _claimed(port):
                 found.add(port)
     return sorted(found)
+
+
+def _claimed(port: int) -> bool:
+    """Claim a port until this process ends, by locking a file of its number; whether nobody else has."""
+    try:
+        claim = os.open(Path(tempfile.gettempdir()) / f"yrd-port-{port}", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Server, ServerFailed, free_ports
+from tests.support.processes import Server, ServerFailed, ended, free_ports
 from tests.support.project import ROOT
 
 STARTER = """
@@ -28,14 +28,6 @@ def sleeper(tmp_path: Path) -> Iterator[Server]:
     server = Server(["sleep", "600"], tmp_path, lambda: True, os.environ)
     yield server
     server.kill()
-
-
-def ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits for somebody to ask how it ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_started_again_it_is_another_process(sleeper: Server) -> None:
