@@ -1,8 +1,9 @@
 # Every target sets up its own virtual environment in .venv when there is none; nothing else is needed but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-kafka test lint bench bench-kafka clean
+.PHONY: demo demo-kafka test test-long lint bench bench-kafka clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "Setting up .venv (once)"
@@ -18,8 +19,12 @@ demo: .venv/ready
 demo-kafka: .venv/ready
 	@$(BIN)/python -W ignore -m tests.support.broker -- $(BIN)/yrd demo --log kafka --home var/demo-kafka
 
+# Rules, properties, one broker, one PostgreSQL. What takes long, and only says the same of more cases, is in test-long.
 test: .venv/ready
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not long"
+
+test-long: .venv/ready
+	@$(PYTEST) -m long
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

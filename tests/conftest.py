@@ -16,17 +16,19 @@ from tests.support.postgres import server
 from tests.support.registry import Registry
 from tests.support.registry import registry as running_registry
 
+pytest_plugins = ("tests.support.time_limits", "tests.support.distribution")
+
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
-    """A running Apache Kafka, one per process of the test run; who stops it starts it again."""
+    """A running Apache Kafka, one for the test run, since all that need it run in one process; who stops it starts it again."""
     with broker() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def registry() -> Iterator[Registry]:
-    """A running schema registry, one per process of the test run; who stops it starts it again."""
+    """A running schema registry, one for the test run like the broker; who stops it starts it again."""
     with running_registry() as running:
         yield running
 

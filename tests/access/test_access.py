@@ -4,7 +4,6 @@ import os
 import signal
 import sqlite3
 import stat
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from repository.events.encoding import NotAnEvent, decode, decode_own
 from repository.events.identity import leaf_hash
 from repository.store.publisher import stored_row
 from tests.support.dumps_for_tests import Yrd, begun, following, imported, many, profile, projected, region
+from tests.support.waiting import eventually
 
 ME = account_name(os.getuid())
 NOBODY = 65534
@@ -140,31 +140,24 @@ def test_a_result_that_grows_too_long_is_recorded_as_broken_off(tmp_path: Path) 
 def test_a_reader_that_vanishes_is_recorded(home: Home) -> None:
     with following(home):
         reader = begun(home, "query", SLOW)
-        _until(lambda: told(home) != [])
+        eventually(lambda: told(home) != [])
         reader.kill()
-        reader.communicate(timeout=60)
-        _until(lambda: last(home)["outcome"] != "unfinished")
+        reader.communicate()
+        eventually(lambda: last(home)["outcome"] != "unfinished")
     assert (last(home)["command"], last(home)["outcome"], last(home)["result_rows"]) == ("query", "refused", None)
 
 
 def test_an_owner_that_is_killed_leaves_the_record_of_who_had_asked(home: Home) -> None:
     with following(home) as owner:
         reader = begun(home, "query", SLOW, "--purpose", "case 7")
-        _until(lambda: told(home) != [])
+        eventually(lambda: told(home) != [])
         owner.send_signal(signal.SIGKILL)
-        owner.wait(60)
+        owner.wait()
         # The reader asks on by itself, since the base is free now.
         reader.kill()
-        reader.communicate(timeout=60)
+        reader.communicate()
     first = told(home)[0]
     assert (first["outcome"], first["account"], first["purpose"]) == ("unfinished", ME, "case 7")
-
-
-def _until(reached: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def test_what_can_not_be_recorded_is_not_given(home: Home) -> None:

@@ -16,7 +16,6 @@ from connectors.access import log as access_log
 from connectors.access import reading as access_reading
 from connectors.access import sealing as access_sealing
 from connectors.access.refused import ReadRefused
-from connectors.base.base import wait_until
 from connectors.home.folder import Home
 from connectors.home.roles import account_name
 from connectors.hub import hub
@@ -33,6 +32,7 @@ from repository.store.publisher import stored_row
 from tests.support.dumps_for_tests import Yrd, following, region
 from tests.support.project import ROOT
 from tests.support.sealed_logs import keyed
+from tests.support.waiting import eventually
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1500)
 
@@ -112,7 +112,7 @@ def test_a_seal_follows_when_it_is_due_without_being_asked_for(tmp_path: Path) -
     assert before > 1
     with following(home):
         hub.read(home, "SELECT 3")
-        assert wait_until(lambda: int(str(hub.look(home, "access_seal")["seal"])) > before, 30, pause_s=0.5)
+        eventually(lambda: int(str(hub.look(home, "access_seal")["seal"])) > before)
     assert held(home)["sealed"]["findings"] == []
 
 
@@ -294,7 +294,7 @@ def test_one_access_is_proved_to_who_has_the_key_alone(home: Home, tmp_path: Pat
     (tmp_path / "proof.json").write_text(proof, "utf-8")
     files = (ROOT / "docs" / "verify.py", tmp_path / "proof.json", sealing.public_key_file(home, LOG))
     command = [sys.executable, *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "is record 10 of the 12 of yrd/access" in done.stdout, done.stderr
 
 

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -33,16 +32,7 @@ from tests.support.dumps_for_tests import (
     publishing,
     region,
 )
-
-PATIENCE_S = 30
-
-
-def eventually(reached: Callable[[], bool]) -> None:
-    """Fail where something does not come true within a generous time."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def supplies(home: Home) -> int:
@@ -197,7 +187,7 @@ def test_commands_in_several_processes_are_all_answered(tmp_path: Path) -> None:
         eventually(lambda: supplies(home) == 50)
         processes = [begun(home, "query", "SELECT count(*) AS n FROM supply_history", "--format", "csv") for _ in range(4)]
         for process in processes:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate()
             assert (process.returncode, out) == (0, "n\n50\n"), err
 
 

@@ -47,7 +47,7 @@ def of_one_round(home: Home, folder: Path, number: int, kafka: Broker, random: R
 
 
 def test_fifty_kills_lose_and_repeat_nothing(tmp_path: Path, kafka: Broker) -> None:
-    home, random = kafka_region(tmp_path, kafka, batch_records=100, kafka_wait_s=10), Random(2026)
+    home, random = kafka_region(tmp_path, kafka, batch_records=100), Random(2026)
     for number in range(ROUNDS):
         of_one_round(home, tmp_path, number, kafka, random)
     relayed(home, *PUBLISHERS)

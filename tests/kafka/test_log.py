@@ -25,13 +25,14 @@ from tests.support.kafka_region import (
     administrating,
     configured,
     embedded_digest,
-    eventually,
     kafka_region,
     on_topic,
     put,
     relayed,
+    with_settings,
     without_topics,
 )
+from tests.support.waiting import PATIENCE_S, eventually
 
 CLIENTS = ("kafka-python", "librdkafka")
 
@@ -155,17 +156,9 @@ def test_offsets_that_a_group_committed_mean_nothing(tmp_path: Path, kafka: Brok
         consumer.commit({place: OffsetAndMetadata(10, "", -1)})
         consumer.close()
     for client in CLIENTS:
-        with log_of(_with(home, kafka_client=f'"{client}"')) as log:
+        with log_of(with_settings(home, kafka_client=client)) as log:
             assert len(drained(log, 1000)) == 84
     assert projected(home)["events"] == 84
-
-
-def _with(home: Home, **settings: str) -> Home:
-    """The home with settings put at the end of its file in place of the same ones."""
-    path = home.folder / "yrd.toml"
-    lines = [line for line in path.read_text("utf-8").splitlines() if line.split(" = ")[0] not in settings]
-    path.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items())]) + "\n", "utf-8")
-    return Home(home.folder)
 
 
 def test_a_second_projector_refuses(tmp_path: Path, kafka: Broker) -> None:
@@ -199,7 +192,7 @@ def test_new_partitions_and_new_members_topics_appear_without_a_restart(tmp_path
         reported(home, "first", phone="1")
         relayed(home, "31")
         eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == 1)
-        wider = _with(home, kafka_partitions="6")
+        wider = with_settings(home, kafka_partitions=6)
         topics.prepare(wider.settings, ["31", "34"])
         for number in range(30):
             reported(home, f"k{number}", phone="1")
@@ -240,7 +233,7 @@ def test_a_topic_made_anew_under_a_follower_halts_it(tmp_path: Path, kafka: Brok
     with following(home) as process:
         eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == 80)
         remade(kafka, home, lambda: [relayed(home, "31", "33", start=1) for _ in range(3)])
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE_S) == 1
         last = process.stderr.read().splitlines()[-1]
         assert last.startswith("yrd: ") and ("made anew" in last or "was deleted" in last), last
     with pytest.raises(LogChanged, match="made anew"):
@@ -279,14 +272,14 @@ def test_aborted_transactions_are_invisible_and_leave_no_lag(tmp_path: Path, kaf
     producer.init_transactions()
     producer.begin_transaction()
     for number in range(2):
-        producer.send("yrd.31.supply", b"never", partition=number, headers=[("position", b"1")]).get(60)
+        producer.send("yrd.31.supply", b"never", partition=number, headers=[("position", b"1")]).get(PATIENCE_S)
     producer.abort_transaction()
     producer.begin_transaction()
-    producer.send(record.topic, record.value, record.key, record.headers, record.partition).get(60)
+    producer.send(record.topic, record.value, record.key, record.headers, record.partition).get(PATIENCE_S)
     producer.commit_transaction()
     producer.close()
     for client in CLIENTS:
-        again = _with(home, kafka_client=f'"{client}"')
+        again = with_settings(home, kafka_client=client)
         with log_of(again) as log:
             assert not [r for r in drained(log, 1000) if r.problem]
     done = projected(home)
@@ -349,7 +342,7 @@ def test_a_record_with_a_number_nobody_knew_is_applied_once_it_is_known(
 
 def test_topics_of_no_listed_member_are_not_read_and_shown(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 10)
-    stranger = _with(home, publishers='["31"]')
+    stranger = with_settings(home, publishers=["31"])
     done = projected(stranger)
     assert done["events"] == 22
     status = status_of(stranger)
@@ -361,7 +354,7 @@ def test_topics_of_no_listed_member_are_not_read_and_shown(tmp_path: Path, kafka
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_outage_is_told_once_and_followed_by_everything(tmp_path: Path, kafka: Broker, client: str) -> None:
-    home = filled(tmp_path, kafka, 10, kafka_client=client, kafka_wait_s=2)
+    home = with_settings(filled(tmp_path, kafka, 10, kafka_client=client), kafka_wait_s=2)
     with following(home) as process:
         eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == 40)
         kafka.stop()
@@ -380,7 +373,7 @@ def test_an_outage_is_told_once_and_followed_by_everything(tmp_path: Path, kafka
 
 
 def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path, kafka: Broker) -> None:
-    home = filled(tmp_path, kafka, 10, kafka_wait_s=1)
+    home = with_settings(filled(tmp_path, kafka, 10), kafka_wait_s=1)
     kafka.stop()
     process = begun(home, "project", "--follow")
     try:
@@ -397,7 +390,7 @@ def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path
 
 
 def test_no_broker_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
-    home = _with(filled(tmp_path, kafka, 5), kafka_bootstrap='"127.0.0.1:1"', kafka_wait_s="1")
+    home = with_settings(filled(tmp_path, kafka, 5), kafka_bootstrap="127.0.0.1:1", kafka_wait_s=1)
     with pytest.raises(LogUnavailable, match=r"Kafka at 127.0.0.1:1 does not answer"):
         projected(home)
     failed = command(home, "project")
@@ -405,8 +398,8 @@ def test_no_broker_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
 
 
 def test_a_base_projected_from_the_stores_is_not_taken_for_one_from_kafka(tmp_path: Path, kafka: Broker) -> None:
-    home = _with(filled(tmp_path, kafka, 5), log='"embedded"')
+    home = with_settings(filled(tmp_path, kafka, 5), log="embedded")
     projected(home)
     with pytest.raises(LogChanged, match="the setting log names another one"):
-        projected(_with(home, log='"kafka"'))
+        projected(with_settings(home, log="kafka"))
     assert hub.rebuild(home, False, lambda _: None).switched

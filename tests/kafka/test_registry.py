@@ -21,8 +21,9 @@ from repository.events.encoding import decode
 from schemas.contracts import Contract, contract, read
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import asked, following, imported, many, profile, projected, publishing
-from tests.support.kafka_region import embedded_digest, eventually, kafka_region, on_topic, put, relayed
+from tests.support.kafka_region import embedded_digest, kafka_region, on_topic, put, relayed, with_settings
 from tests.support.registry import Registry as Server
+from tests.support.waiting import eventually
 
 ROWS = 15
 
@@ -105,8 +106,9 @@ def test_a_number_of_another_systems_schema_is_nobodys(tmp_path: Path, kafka: Br
 def test_a_registry_that_is_down_stops_neither_known_numbers_nor_other_partitions(
     tmp_path: Path, kafka: Broker, registry: Server
 ) -> None:
-    home = filled(tmp_path, kafka, registry, kafka_wait_s=3)
+    home = filled(tmp_path, kafka, registry)
     relayed(home)
+    home = with_settings(home, kafka_wait_s=3)
     with following(home) as process:
         eventually(lambda: asked(home, "SELECT count(*) AS n FROM supply_history")[0]["n"] == ROWS)
         good = on_topic(kafka, "yrd.31.supply")
@@ -134,7 +136,7 @@ def repeated(home: Home) -> int:
 
 
 def test_a_relay_waits_for_the_registry_and_loses_nothing(tmp_path: Path, kafka: Broker, registry: Server) -> None:
-    home = filled(tmp_path, kafka, registry, kafka_wait_s=3)
+    home = with_settings(filled(tmp_path, kafka, registry), kafka_wait_s=3)
     registry.stop()
     try:
         with pytest.raises(RegistryUnavailable, match=r"schema registry at .* does not answer"):

@@ -26,7 +26,8 @@ from repository.store.publisher import Tracked
 from schemas.contracts import contract
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, begun, command, following, imported, many, profile, publishing, recorded
-from tests.support.kafka_region import eventually, identity_of, kafka_region, on_topic, relayed, versions_in_order
+from tests.support.kafka_region import identity_of, kafka_region, on_topic, relayed, versions_in_order, with_settings
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def reported(home: Home, key: str, publisher: str = "31", **fields: object) -> None:
@@ -118,7 +119,7 @@ def test_a_following_relay_sends_what_comes_and_ends_at_a_signal(tmp_path: Path,
             reported(home, f"k{number}", phone="1")
             eventually(lambda n=number: len(on_topic(kafka, "yrd.31.supply")) == n + 1)  # type: ignore[misc]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert "3 events sent; all up to position 3" in process.stdout.read()
     assert relayed(home).events == 0
 
@@ -146,14 +147,13 @@ def test_an_event_that_the_topic_has_no_room_for_stops_the_relay_by_its_position
 def test_brokers_that_do_not_answer_are_a_sentence(tmp_path: Path, kafka: Broker) -> None:
     home = kafka_region(tmp_path, kafka)
     reported(home, "a", phone="1")
-    text = (home.folder / "yrd.toml").read_text("utf-8").replace(kafka.bootstrap, "127.0.0.1:1")
-    (home.folder / "yrd.toml").write_text(text.replace("kafka_wait_s = 20", "kafka_wait_s = 1"), "utf-8")
+    alone_there = with_settings(home, kafka_bootstrap="127.0.0.1:1", kafka_wait_s=1)
     with pytest.raises(LogUnavailable, match=r"Kafka at 127.0.0.1:1 does not answer"):
-        relayed(Home(home.folder))
+        relayed(alone_there)
 
 
 def test_an_outage_is_told_once_and_ended_without_loss(tmp_path: Path, kafka: Broker) -> None:
-    home = kafka_region(tmp_path, kafka, kafka_wait_s=2)
+    home = with_settings(kafka_region(tmp_path, kafka), kafka_wait_s=2)
     reported(home, "before", phone="1")
     process = begun(home, "relay", "--publisher", "31", "--follow")
     try:
@@ -168,7 +168,7 @@ def test_an_outage_is_told_once_and_ended_without_loss(tmp_path: Path, kafka: Br
         kafka.start()
         eventually(lambda: len({position_of(r) for r in on_topic(kafka, "yrd.31.supply")}) == 21)
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE_S)
         assert rest.count("does not answer") <= 1 and "Traceback" not in rest
     finally:
         kafka.start()

@@ -1,6 +1,5 @@
 """Topics: made as logs that keep everything, grown, and refused where they would lose or misdate something."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,12 @@ from repository.store.log import LogUnavailable
 from schemas.contracts import KINDS
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, imported, many, profile, projected, region
-from tests.support.kafka_region import administrating, configured, kafka_region, on_topic, relayed
+from tests.support.kafka_region import administrating, configured, kafka_region, on_topic, relayed, with_settings
 
 
 def with_partitions(home: Home, number: int) -> Home:
     """The home with another number of partitions set."""
-    settings = home.folder / "yrd.toml"
-    settings.write_text(re.sub(r"kafka_partitions = \d+", f"kafka_partitions = {number}", settings.read_text("utf-8")), "utf-8")
-    return Home(home.folder)
+    return with_settings(home, kafka_partitions=number)
 
 
 def test_init_makes_one_topic_per_publisher_and_kind(tmp_path: Path, kafka: Broker) -> None:

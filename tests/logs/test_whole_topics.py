@@ -18,9 +18,10 @@ from connectors.kafka import names, topics
 from connectors.proof import sealing
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, Yrd, imported, many, profile, projected
-from tests.support.kafka_region import administrating, eventually, kafka_region, on_topic, put, relayed
+from tests.support.kafka_region import administrating, kafka_region, on_topic, put, relayed
 from tests.support.processes import free_ports
 from tests.support.sealed_logs import keyed, sealed_now
+from tests.support.waiting import PATIENCE_S, eventually
 
 ALL = ("00", "31", "32", "33", "34")
 BAD = 4
@@ -201,12 +202,12 @@ def test_a_topic_is_missed_where_a_seal_counts_records_of_it(
 
 def checked_while_sending(yrd: Yrd, key: Path, record: Any, kafka: Broker) -> int:
     """The status of a check that has to come to its end while a record is sent again and again."""
-    stop, deadline = threading.Event(), time.monotonic() + 60
+    stop, deadline = threading.Event(), time.monotonic() + PATIENCE_S
 
     def sending() -> None:
         producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
         while not stop.is_set() and time.monotonic() < deadline:
-            producer.send(record.topic, record.value, record.key, record.headers).get(20)
+            producer.send(record.topic, record.value, record.key, record.headers).get(PATIENCE_S)
         producer.close()
 
     sender = threading.Thread(target=sending)

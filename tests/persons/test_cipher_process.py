@@ -53,7 +53,7 @@ def test_it_ends_with_the_other_side_and_in_the_middle_of_a_batch() -> None:
     busy.start(*batch(20_000))
     busy.close()
     idle._connection.close()
-    assert idle._process.wait(30) == 0 and busy._process.returncode is not None
+    assert idle._process.wait() == 0 and busy._process.returncode is not None
 
 
 def test_few_rows_and_a_single_processor_are_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:

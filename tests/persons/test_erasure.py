@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base.base import opened, wait_until
+from connectors.base.base import opened
 from connectors.base.files import current
 from connectors.base.pulse import Pulse
 from connectors.home.folder import Home
@@ -23,6 +23,7 @@ from tests.support.dumps_for_tests import JULY, JUNE, facts, following, publishi
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.leaks import found_in
 from tests.support.persons_for_tests import EVERYBODY, REED, ROSE, home_of_persons, insured, opened_events, reported, token_of
+from tests.support.waiting import eventually
 
 SAID = {"reason": "asked by the person", "basis": "PIPL art. 47(1)"}
 TOTALS = "SELECT division_code, status, count(*) AS n FROM service_object_timeline WHERE subject_type = 'person' GROUP BY ALL ORDER BY ALL"
@@ -139,7 +140,7 @@ def test_a_following_projector_takes_an_erasure_in_while_it_answers_readers(tmp_
     with following(home):
         assert hub.read(home, sql).to_pylist() == [{"n": 1}]
         erased(home)
-        assert wait_until(lambda: hub.read(home, sql).to_pylist() == [{"n": 0}], 60)
+        eventually(lambda: hub.read(home, sql).to_pylist() == [{"n": 0}])
         assert hub.perform(home, "project")["events"] == 0
     assert found_in(home.folder / "base", token_of(home, ROSE)) == []
 
@@ -156,10 +157,11 @@ def test_an_erasure_that_a_reader_held_up_is_overwritten_when_it_has_ended_witho
         # As a following projector: nothing more comes, and it looks again by itself.
         follower = threading.Thread(target=base.follow, args=(log, stop, Pulse(lambda _sentence: None, 60)))
         follower.start()
-        done = wait_until(lambda: not waits_for_scrubbing(reader), 60, pause_s=0.5)
-        stop.set()
-        follower.join()
-        assert done
+        try:
+            eventually(lambda: not waits_for_scrubbing(reader))
+        finally:
+            stop.set()
+            follower.join()
     assert found_in(home.folder / "base", token_of(home, ROSE)) == [] and found_in(home.folder / "base", token_of(home, REED))
 
 

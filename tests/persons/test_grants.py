@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from connectors.access.refused import ReadRefused
-from connectors.base.base import opened, wait_until
+from connectors.base.base import opened
 from connectors.home.folder import Home
 from connectors.home.regional_key import tokeniser
 from connectors.hub import hub
@@ -26,6 +26,7 @@ from tests.support.dumps_for_tests import JUNE, following, region
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.leaks import found_in
 from tests.support.persons_for_tests import EVERYBODY, MOSS, REED, ROSE, Someone, home_of_persons, hub_key, insured, token_of
+from tests.support.waiting import eventually
 
 ASK = "SELECT publisher, subject_token, name, phone, birth_date, sex FROM persons_current ORDER BY publisher, subject_token"
 NAMES = "SELECT name FROM persons_current WHERE publisher = '31' ORDER BY subject_token"
@@ -209,8 +210,8 @@ def test_a_grant_is_used_beside_a_following_projector(tmp_path: Path) -> None:
     with following(home):
         assert names(home) == ALL and set(hub.read(home, NAMES).column(0).to_pylist()) == {None}
         take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
-        assert wait_until(lambda: names(home) == {REED.name, MOSS.name, None}, 60)
-        assert wait_until(lambda: _granted_rows(home) == 4, 60)
+        eventually(lambda: names(home) == {REED.name, MOSS.name, None})
+        eventually(lambda: _granted_rows(home) == 4)
 
 
 # -- keys on their way ---------------------------------------------------------------------------------------------

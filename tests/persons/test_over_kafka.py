@@ -14,9 +14,10 @@ from repository.store.log import LogUnavailable
 from tests.persons.test_leaks import BASIS, CANARY, planted
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, asked, projected
-from tests.support.kafka_region import embedded_digest, eventually, on_topic, relayed, settings_for, without_topics
+from tests.support.kafka_region import embedded_digest, on_topic, relayed, settings_for, without_topics
 from tests.support.leaks import holds, raw_files
 from tests.support.persons_for_tests import EVERYBODY, REED, ROSE, home_of_persons, insured, token_of
+from tests.support.waiting import eventually
 
 
 def persons_region(folder: Path, kafka: Broker) -> Home:

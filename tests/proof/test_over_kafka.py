@@ -13,8 +13,9 @@ from connectors.proof import sealing
 from connectors.publishing.reporting import report_lines
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, Yrd, asked, following, imported, many, profile, projected, publishing
-from tests.support.kafka_region import eventually, kafka_region, on_topic, put, relayed
+from tests.support.kafka_region import kafka_region, on_topic, put, relayed
 from tests.support.sealed_logs import keyed, keys_file, sealed_now
+from tests.support.waiting import eventually
 
 
 def sealed_region(folder: Path, kafka: Broker) -> Home:

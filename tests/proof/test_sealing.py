@@ -24,6 +24,7 @@ from repository.store.publisher import Publisher
 from repository.store.stored_leaves import JustRecorded, stored_portions
 from tests.support.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, recorded, region, told
 from tests.support.sealed_logs import keyed, sealed_now
+from tests.support.waiting import eventually
 
 NOW = datetime(2026, 9, 1, 4, tzinfo=UTC)
 
@@ -141,16 +142,13 @@ def test_a_follower_seals_what_is_due_and_judges_it(tmp_path: Path) -> None:
     started, stop = threading.Event(), threading.Event()
     follower = threading.Thread(target=hub.follow, args=(home, started.set, stop))
     follower.start()
-    assert started.wait(30)
-    wait = threading.Event()
-    for _ in range(600):
-        verdicts = asked(home, "SELECT verdict, tree_size FROM seal_status")
-        if verdicts and verdicts[0]["verdict"] == "accepted":
-            break
-        wait.wait(0.1)
-    stop.set()
-    follower.join()
-    assert verdicts == [{"verdict": "accepted", "tree_size": 6}]
+    try:
+        eventually(started.is_set)
+        eventually(lambda: asked(home, "SELECT verdict FROM seal_status") == [{"verdict": "accepted"}])
+    finally:
+        stop.set()
+        follower.join()
+    assert asked(home, "SELECT verdict, tree_size FROM seal_status") == [{"verdict": "accepted", "tree_size": 6}]
 
 
 # -- the stored nodes ----------------------------------------------------------------------------------------------

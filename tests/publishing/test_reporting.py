@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -173,11 +174,11 @@ def test_reports_wait_for_an_import_that_is_recording(tmp_path: Path) -> None:
     path = many(tmp_path, 3000)
     imported(home, source, path)
     changed = many(tmp_path, 3000, phone="2")
-    thread = Thread(target=lambda: imported(home, source, changed, as_of=date(2026, 6, 1)))
-    thread.start()
-    while thread.is_alive():
-        answers += reported(home, {"business_key": f"新{len(answers)}", "phone": "1"})
-        thread.join(0.05)
+    with ThreadPoolExecutor(1) as pool:
+        importing = pool.submit(imported, home, source, changed, as_of=date(2026, 6, 1))
+        while not importing.done():
+            answers += reported(home, {"business_key": f"新{len(answers)}", "phone": "1"})
+    assert importing.result().counts.facts_changed == 3000
     assert {a["result"] for a in answers} == {"new"}
     assert len(facts(home)) == 6000 + len(answers)
 

@@ -124,7 +124,7 @@ def test_a_server_that_closes_breaks_an_export_off(base: duckdb.DuckDBPyConnecti
             begun.set()
 
     def close() -> None:
-        begun.wait(60)
+        begun.wait()
         made.close()
 
     closer = threading.Thread(target=close)

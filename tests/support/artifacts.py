@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.support.waiting import PATIENCE_S
+
 CACHE = "YRD_TEST_CACHE"
 """Folder that keeps what was fetched; ~/.cache/yrd where it is not set."""
 JAVA = 17
@@ -28,7 +30,7 @@ def java(oldest: int = JAVA) -> str:
     path = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
     if path is None:
         raise Missing(f"no Java {oldest} on PATH")
-    told = subprocess.run([path, "-version"], check=False, capture_output=True, text=True, timeout=60).stderr
+    told = subprocess.run([path, "-version"], check=False, capture_output=True, text=True, timeout=PATIENCE_S).stderr
     release = re.search(r'version "(\d+)', told)
     if release is None or int(release[1]) < oldest:
         raise Missing(f"{path} is not Java {oldest} or newer")

@@ -27,6 +27,7 @@ from tests.support import certificates
 from tests.support.absent import absent
 from tests.support.artifacts import Missing, dependencies, java
 from tests.support.processes import Server, free_ports
+from tests.support.waiting import PATIENCE_S
 
 SETTING = "YRD_TEST_BOOTSTRAP"
 """host:port of a broker to use instead, PLAINTEXT and free to do everything; it is neither stopped nor given users."""
@@ -168,7 +169,7 @@ class OwnBroker(Broker):
     def user(self, name: str, password: str) -> None:
         wish = UserScramCredentialUpsertion(name, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), password.encode())
         admin = self._admin()  # kept until it has answered: let go of, it ends
-        admin.alter_user_scram_credentials([wish])[name].result(timeout=20)
+        admin.alter_user_scram_credentials([wish])[name].result(timeout=PATIENCE_S)
 
     def start(self) -> None:
         self.server.start()
@@ -199,7 +200,7 @@ class OwnBroker(Broker):
             capture_output=True,
             text=True,
             cwd=self._place,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         if made.returncode:
             raise RuntimeError(f"Kafka cannot format {self.log_dir}: {made.stdout}{made.stderr}")

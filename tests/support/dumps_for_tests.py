@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,11 @@ from connectors.profiles.profile import Profile, load
 from connectors.publishing.importing import Imported, import_dump
 from repository.events.encoding import decode
 from tests.support.project import ROOT
+from tests.support.waiting import PATIENCE_S
 
 YRD = (sys.executable, "-m", "connectors.command_line")
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command that does not end by itself: it is killed when the test process is gone, however that came."""
 MAY, JUNE, JULY = date(2026, 5, 1), date(2026, 6, 1), date(2026, 7, 1)
 BEDS = "offers[YRD050101].capacity"
 PROFILE = """
@@ -139,12 +143,12 @@ def environment(**more: str) -> dict[str, str]:
 def command(home: Home, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """One command in a process of its own, run to its end."""
     given = [*YRD, *map(str, arguments), "--home", str(home.folder)]
-    return subprocess.run(given, capture_output=True, text=True, env=environment(), timeout=120, check=False, **options)
+    return subprocess.run(given, capture_output=True, text=True, env=environment(), timeout=PATIENCE_S, check=False, **options)
 
 
 def begun(home: Home, *arguments: object) -> subprocess.Popen[str]:
     """One command in a process of its own, under way."""
-    given = [*YRD, *map(str, arguments), "--home", str(home.folder)]
+    given = [*DIES_WITH_US, *YRD, *map(str, arguments), "--home", str(home.folder)]
     return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
 
 
@@ -163,7 +167,7 @@ def following(home: Home, *arguments: object) -> Any:
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
 
 
 class Yrd:

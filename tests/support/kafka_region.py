@@ -1,8 +1,9 @@
 """A region over a real Kafka for a test: topics of its own, homes that know the broker, relays run to their end."""
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,7 @@ from projections.reading_ahead import read_ahead
 from repository.store.log import EmbeddedLog
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import region
-
-PATIENCE_S = 60
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def kafka_region(folder: Path, kafka: Broker, prepared: bool = True, **settings: Any) -> Home:
@@ -34,11 +34,19 @@ def kafka_region(folder: Path, kafka: Broker, prepared: bool = True, **settings:
     return home
 
 
+def with_settings(home: Home, **changed: Any) -> Home:
+    """The home with some settings changed in its file."""
+    path = home.folder / "yrd.toml"
+    kept = [line for line in path.read_text("utf-8").splitlines() if line.split(" = ")[0] not in changed]
+    path.write_text("\n".join([*kept, *(f"{name} = {json.dumps(value)}" for name, value in changed.items())]) + "\n", "utf-8")
+    return Home(home.folder)
+
+
 def settings_for(kafka: Broker) -> dict[str, Any]:
     """Settings of a home that reads from this broker."""
     return {
         "log": "kafka", "kafka_bootstrap": kafka.bootstrap, "kafka_security": "PLAINTEXT", "kafka_replication": 1,
-        "kafka_partitions": 2, "kafka_discovery_s": 1, "kafka_wait_s": 20,
+        "kafka_partitions": 2, "kafka_discovery_s": 1, "kafka_wait_s": 60,
     }  # fmt: skip
 
 
@@ -135,14 +143,6 @@ def put(kafka: Broker, records: Iterable[Any], **changed: Any) -> None:
             producer.send(**given).get(PATIENCE_S)
     finally:
         producer.close()
-
-
-def eventually(reached: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Fail where something does not come true within a generous time."""
-    deadline = time.monotonic() + patience_s
-    while not reached():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def versions_in_order(records: Iterable[Any]) -> bool:

@@ -16,6 +16,7 @@ import psycopg
 from tests.support.absent import absent
 from tests.support.processes import free_ports
 from tests.support.shared import Started, shared
+from tests.support.waiting import PATIENCE_S
 
 SETTING = "YRD_TEST_POSTGRES"
 """Address of a server to use instead: postgresql://user:password@host:port/database."""
@@ -91,6 +92,8 @@ def _unprivileged(place: Path) -> str | None:
 
 
 def _run(*command: object, user: str | None) -> None:
-    made = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, user=user, cwd="/", timeout=60)
+    made = subprocess.run(
+        list(map(str, command)), check=False, capture_output=True, text=True, user=user, cwd="/", timeout=PATIENCE_S
+    )
     if made.returncode:
         raise RuntimeError(f"{command[0]} failed: {made.stdout}{made.stderr}")

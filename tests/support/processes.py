@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE_S = 90
-"""How long a server may take to answer or to end: generous, since it is reached only where something is broken."""
+from tests.support.waiting import PATIENCE_S
+
 PAUSE_S = 0.05
 
 

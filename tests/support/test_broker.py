@@ -10,6 +10,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, NewTopic, Resource
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from tests.support.broker import SETTING, Broker
+from tests.support.waiting import PATIENCE_S
 
 PASSWORD = "a-password-in-tests"
 
@@ -43,7 +44,7 @@ def send(bootstrap: str, topic: str, *values: bytes, **settings: Any) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", **settings)
     try:
         for value in values:
-            producer.send(topic, value).get(timeout=20)
+            producer.send(topic, value).get(timeout=PATIENCE_S)
     finally:
         producer.close()
 
@@ -123,7 +124,7 @@ def test_a_user_with_an_acl_may_do_what_it_allows_and_no_more(kafka: Broker, top
     consumer.assign([TopicPartition(topic, 0)])
     consumer.seek(TopicPartition(topic, 0), 0)
     with pytest.raises(TopicAuthorizationFailedError):
-        consumer.poll(timeout_ms=10_000)
+        consumer.poll(timeout_ms=1000 * PATIENCE_S)
     consumer.close()
 
 

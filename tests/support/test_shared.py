@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.support.kafka_region import eventually
 from tests.support.processes import ended
 from tests.support.project import ROOT
+from tests.support.waiting import eventually
 
 USER = """
 import subprocess, sys
