@@ -11,6 +11,7 @@ import pytest
 from repository.persons.subject_keys import SubjectKeys, create_master
 from tests.support.absent import counted, summary
 from tests.support.broker import Broker, broker
+from tests.support.demonstration import Demonstration
 from tests.support.postgres import database as empty_database
 from tests.support.postgres import server
 from tests.support.registry import Registry
@@ -34,11 +35,23 @@ def registry() -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running PostgreSQL, one for the whole test run; what is made there has a name of its own."""
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of the test run know."""
     folder = tmp_path_factory.getbasetemp()
-    with server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as address:
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> Iterator[str]:
+    """The address of a running PostgreSQL, one for the whole test run; what is made there has a name of its own."""
+    with server(run_folder) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def demonstration(run_folder: Path) -> Demonstration:
+    """The demonstration, which ran once for the whole test run."""
+    return Demonstration(run_folder)
 
 
 @pytest.fixture

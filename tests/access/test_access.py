@@ -28,7 +28,8 @@ from repository.access.records import ASKED, ENDED, Asking, Caller, asked, ended
 from repository.events.encoding import NotAnEvent, decode, decode_own
 from repository.events.identity import leaf_hash
 from repository.store.publisher import stored_row
-from tests.support.dumps_for_tests import Yrd, begun, following, imported, many, profile, projected, region
+from tests.support.dumps_for_tests import Yrd, begun, followed, following, imported, many, profile, projected, region
+from tests.support.suites import few_and_many
 from tests.support.waiting import eventually
 
 ME = account_name(os.getuid())
@@ -97,7 +98,7 @@ def test_every_way_of_asking_is_recorded_with_its_rows(home: Home, tmp_path: Pat
 def test_the_same_is_recorded_by_a_follower(home: Home, tmp_path: Path) -> None:
     imported(home, profile(tmp_path), many(tmp_path, 3))
     projected(home)
-    with following(home):
+    with followed(home):
         hub.read(home, "SELECT phone FROM supply_history", purpose="case 8")
         replays.asof(home, "2026-06-01", datetime.now(UTC).isoformat(), purpose="case 9")
         hub.look(home, "access_check", purpose="case 10")
@@ -125,14 +126,14 @@ def test_what_is_refused_is_recorded_too(home: Home, sql: str) -> None:
     for _ in range(2):
         with pytest.raises(ReadRefused):
             hub.read(home, sql)
-    with following(home), pytest.raises(ReadRefused):
+    with followed(home), pytest.raises(ReadRefused):
         hub.read(home, sql)
     assert [(o["outcome"], o["result_rows"]) for o in told(home)] == [("refused", None)] * 3
 
 
 def test_a_result_that_grows_too_long_is_recorded_as_broken_off(tmp_path: Path) -> None:
     home = region(tmp_path, read_row_limit=15_000)
-    with following(home), pytest.raises(ReadRefused, match="more than 15000 rows"):
+    with followed(home), pytest.raises(ReadRefused, match="more than 15000 rows"):
         hub.read(home, "SELECT * FROM range(100000)")
     assert (last(home)["outcome"], last(home)["result_rows"]) == ("broken_off", 10_000)
 
@@ -168,12 +169,12 @@ def test_what_can_not_be_recorded_is_not_given(home: Home) -> None:
     file.mkdir()
     with pytest.raises(ReadRefused, match="access log can't be written"):
         hub.read(home, "SELECT 1")
-    with following(home), pytest.raises(ReadRefused, match="access log can't be written"):
+    with followed(home), pytest.raises(ReadRefused, match="access log can't be written"):
         hub.read(home, "SELECT 1")
 
 
 def test_unknown_requests_do_not_get_into_the_log(home: Home) -> None:
-    with following(home):
+    with followed(home):
         for op in ("audit_zhangsan", "subject_zhangsan"):
             with pytest.raises(ReadRefused, match="no operation"):
                 call(home.folder / "hub.sock", op)
@@ -311,7 +312,8 @@ def test_a_purge_that_is_not_recorded_is_found(home: Home) -> None:
         ]
 
 
-def test_damage_without_the_triggers_is_found(home: Home) -> None:
+@few_and_many("damages", 30, 1000)
+def test_damage_without_the_triggers_is_found(home: Home, damages: int) -> None:
     """Bytes flipped, cut or moved by someone who has dropped the triggers: never a traceback, nearly always a problem.
 
     A flip inside a text is another text; that is for the seals to show.
@@ -323,7 +325,7 @@ def test_damage_without_the_triggers_is_found(home: Home) -> None:
         for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             file.execute(f"DROP TRIGGER {name}")
         found = 0
-        for _ in range(300):
+        for _ in range(damages):
             row = chance.randrange(len(before))
             damaged = bytearray(before[row])
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
@@ -333,7 +335,7 @@ def test_damage_without_the_triggers_is_found(home: Home) -> None:
             with _reading(home) as log:
                 found += bool(access_reading.checked(log, {})["problems"])
             file.execute("UPDATE stored_events SET state = ? WHERE rowid = ?", [before[row], row + 1])
-        assert found > 200
+        assert found > damages * 2 // 3
         file.execute("DELETE FROM stored_events WHERE rowid = 3")
     file.close()
     with access_log.opened(home) as log:

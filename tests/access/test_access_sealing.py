@@ -29,9 +29,10 @@ from repository.proof.proof import ProvedEvent, ProvedGrowth, check_proof
 from repository.proof.seal import Marks, Seal, seal_record
 from repository.proof.signed_note import signed
 from repository.store.publisher import stored_row
-from tests.support.dumps_for_tests import Yrd, following, region
+from tests.support.dumps_for_tests import Yrd, followed, region
 from tests.support.project import ROOT
 from tests.support.sealed_logs import keyed
+from tests.support.suites import few_and_many
 from tests.support.waiting import eventually
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1500)
@@ -110,7 +111,7 @@ def test_a_seal_follows_when_it_is_due_without_being_asked_for(tmp_path: Path) -
     hub.read(home, "SELECT 2")
     before = int(str(hub.look(home, "access_seal")["seal"]))
     assert before > 1
-    with following(home):
+    with followed(home):
         hub.read(home, "SELECT 3")
         eventually(lambda: int(str(hub.look(home, "access_seal")["seal"])) > before)
     assert held(home)["sealed"]["findings"] == []
@@ -145,18 +146,19 @@ def test_it_is_sealed_with_sha_256_whatever_publishers_use(tmp_path: Path) -> No
 # -- what was altered ----------------------------------------------------------------------------------------------
 
 
-def test_every_spoiled_byte_cut_and_swap_under_a_seal_is_found(home: Home) -> None:
-    """300 ways: a bit flipped, bytes cut off, two records swapped, one removed, one replaced by the mark of a purge."""
+@few_and_many("ways", 20, 1000)
+def test_every_spoiled_byte_cut_and_swap_under_a_seal_is_found(home: Home, ways: int) -> None:
+    """A bit flipped, bytes cut off, two records swapped, one removed, one replaced by the mark of a purge."""
     altered(home)
     with sqlite3.connect(access_log.store_file(home)) as file:
         rows = file.execute("SELECT rowid, state FROM stored_events WHERE rowid <= 12 ORDER BY rowid").fetchall()
     file.close()
     chance = Random(31)
-    for _ in range(300):
+    for _ in range(ways):
         at = chance.randrange(12)
         spoiled = chance.choice((_flipped, _cut))(rows[at][1], chance)
         assert _found_after(home, {at + 1: spoiled}, rows)
-    for _ in range(20):
+    for _ in range(ways // 10):
         one, other = chance.sample(range(12), 2)
         assert _found_after(home, {one + 1: rows[other][1], other + 1: rows[one][1]}, rows)
 

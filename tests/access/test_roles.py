@@ -16,7 +16,7 @@ from connectors.home.roles import NotPermitted, account_name
 from connectors.hub import hub
 from connectors.reading.client import call, query
 from tests.access.test_access import ME, last, told
-from tests.support.dumps_for_tests import following, imported, many, profile, projected, region
+from tests.support.dumps_for_tests import followed, following, imported, many, profile, projected, region
 
 NOBODY = 65534
 
@@ -58,7 +58,7 @@ def test_an_operator_may_not_audit(home: Home, tmp_path: Path) -> None:
     ):
         with pytest.raises(ReadRefused, match=f"{ME} is no auditor of this home"):
             work()
-        with following(home), pytest.raises(ReadRefused, match=f"{ME} is no auditor of this home"):
+        with followed(home), pytest.raises(ReadRefused, match=f"{ME} is no auditor of this home"):
             work()
     assert {(o["role"], o["outcome"]) for o in told(home)} == {("operator", "refused")}
     assert hub.read(home, "SELECT count(*) FROM supply_history").column(0).to_pylist() == [3]
@@ -91,7 +91,7 @@ def test_a_purpose_is_required_where_the_home_says_so(home: Home) -> None:
     for purpose in (None, "", "  "):
         with pytest.raises(ReadRefused, match="requires a purpose"):
             hub.read(home, "SELECT 1", purpose=purpose)
-        with following(home), pytest.raises(ReadRefused, match="requires a purpose"):
+        with followed(home), pytest.raises(ReadRefused, match="requires a purpose"):
             hub.read(home, "SELECT 1", purpose=purpose)
     hub.read(home, "SELECT 1", purpose="case 7")
     assert [o["outcome"] for o in told(home)] == ["refused"] * 6 + ["answered"]

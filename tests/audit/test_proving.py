@@ -14,6 +14,7 @@ from connectors.proof import sealing
 from tests.support.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, region
 from tests.support.project import ROOT
 from tests.support.sealed_logs import keyed, keys_file, sealed_now
+from tests.support.suites import few_and_many
 
 
 @pytest.fixture
@@ -107,10 +108,11 @@ def test_without_a_key_or_with_a_wrong_one_it_is_one_sentence(yrd: Yrd, tmp_path
     assert "can't be read" in fails("--key", str(tmp_path))
 
 
-def test_a_tampered_byte_is_caught(yrd: Yrd, tmp_path: Path) -> None:
+@few_and_many("bytes_", 10, 200)
+def test_a_tampered_byte_is_caught(yrd: Yrd, tmp_path: Path, bytes_: int) -> None:
     yrd("audit", "prove", event(yrd), "-o", "p.json")
     data, chance = bytearray((tmp_path / "p.json").read_bytes()), Random(4)
-    for _ in range(50):
+    for _ in range(bytes_):
         at = chance.randrange(len(data))
         data[at] ^= 1
         (tmp_path / "p.json").write_bytes(data)

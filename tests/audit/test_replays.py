@@ -27,7 +27,7 @@ from repository.decisions.timeline import at
 from repository.store.log import EmbeddedLog, Partition
 from repository.store.publisher import stored_row
 from tests.support.bases import empty_base
-from tests.support.dumps_for_tests import JUNE, MAY, following, imported, many, profile, projected, publishing, region
+from tests.support.dumps_for_tests import JUNE, MAY, followed, imported, many, profile, projected, publishing, region
 from tests.support.histories import NOW, day, embedded, histories, log_of, plain_record
 
 BEDS = "offers[YRD050101].capacity"
@@ -152,7 +152,7 @@ def test_what_a_follower_serves_is_what_is_found_without_one(lived: tuple[Home, 
     home, seen = lived
     alone = [replays.asof(home, "2026-06-15", moment).digest for moment, _ in seen]
     changed = replays.difference(home, seen[0][0], seen[3][0])
-    with following(home):
+    with followed(home):
         assert [replays.asof(home, "2026-06-15", moment).digest for moment, _ in seen] == alone
         assert replays.difference(home, seen[0][0], seen[3][0]) == changed
         assert replays.compared(home).same

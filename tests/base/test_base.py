@@ -24,7 +24,6 @@ from tests.support.dumps_for_tests import (
     JUNE,
     asked,
     begun,
-    command,
     environment,
     imported,
     many,
@@ -34,6 +33,7 @@ from tests.support.dumps_for_tests import (
 )
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.project import ROOT
+from tests.support.suites import few_and_many
 
 HOMES = 500
 
@@ -127,11 +127,12 @@ def test_decisions_of_people_outlive_a_rebuild(tmp_path: Path) -> None:
     assert asked(home, "SELECT state, note FROM quarantine") == [{"state": "skipped", "note": "a test record"}]
 
 
-def test_a_rebuild_that_is_killed_leaves_exactly_one_current_base(tmp_path: Path) -> None:
+@few_and_many("rounds", 2, 10)
+def test_a_rebuild_that_is_killed_leaves_exactly_one_current_base(tmp_path: Path, rounds: int) -> None:
     home = filled(tmp_path, homes=4000, batch_records=500)
     digest = projected(home)["digest"]
     random = Random(11)
-    for _ in range(5):
+    for _ in range(rounds):
         process = begun(home, "rebuild")
         time.sleep(random.uniform(0.4, 2.2))
         process.send_signal(signal.SIGKILL)
@@ -256,7 +257,8 @@ def test_a_base_whose_making_broke_off_is_begun_anew(tmp_path: Path) -> None:
     assert projected(home)["events"] == HOMES + 1
 
 
-def test_a_write_ahead_log_cut_at_any_byte_opens_at_a_whole_commit(tmp_path: Path) -> None:
+@few_and_many("cuts", 2, 20)
+def test_a_write_ahead_log_cut_at_any_byte_opens_at_a_whole_commit(tmp_path: Path, cuts: int) -> None:
     home = filled(tmp_path, homes=600, batch_records=100)
     code = (
         "import os; from pathlib import Path; from connectors.home.folder import Home; from connectors.base.base import Base\n"
@@ -273,7 +275,7 @@ def test_a_write_ahead_log_cut_at_any_byte_opens_at_a_whole_commit(tmp_path: Pat
     kept, random = wal.read_bytes(), Random(5)
     shutil.copy(file, tmp_path / "kept.duckdb")
     whole = None
-    for cut in [len(kept), 0, *(random.randrange(len(kept)) for _ in range(6))]:
+    for cut in [len(kept), 0, *(random.randrange(len(kept)) for _ in range(cuts))]:
         shutil.copy(tmp_path / "kept.duckdb", file)
         wal.write_bytes(kept[:cut])
         with home.stores() as stores, opened(home) as base:
@@ -354,7 +356,6 @@ def test_a_missing_version_is_shown_and_may_be_skipped(tmp_path: Path, capsys: p
     assert yrd.json("gaps", "list") == []
 
 
-def test_the_command_projects_and_says_the_digest(tmp_path: Path) -> None:
-    home = filled(tmp_path)
-    done = command(home, "project")
-    assert done.returncode == 0 and f"{HOMES + 1} events applied" in done.stdout
+def test_the_command_projects_and_says_the_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yrd = CommandLine(filled(tmp_path).folder, capsys)
+    assert yrd("project") == 0 and f"{HOMES + 1} events applied" in yrd.out

@@ -4,18 +4,18 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import closing
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from connectors.command_line import run
 from connectors.commands.demo.demo import EXAMPLES, next_commands
 from repository.registers.text import normalise
+from tests.support.demonstration import Demonstration, said
 
+pytestmark = pytest.mark.timeout(600)
 INSURED = ("shanghai_employee_insured_2026-06.csv", "anhui_resident_insured_2026-06.jsonl")
 
 
@@ -28,22 +28,13 @@ class Shown:
     digests: tuple[str, str]
 
 
-def said(arguments: list[str]) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of one command, on a screen of 80 columns."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
-        patch.setenv("COLUMNS", "80")
-        status = run(arguments)
-    return status, output.getvalue(), errors.getvalue()
-
-
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    home = tmp_path_factory.mktemp("demonstration") / "demo"
-    _, first, _ = said(["demo", "--home", str(home)])
+def shown(tmp_path_factory: pytest.TempPathFactory, demonstration: Demonstration) -> Shown:
+    home = demonstration.copied_to(tmp_path_factory.mktemp("demonstration") / "demo")
     (home / "left").touch()
     status, second, errors = said(["demo", "--home", str(home)])
     assert (status, errors) == (0, "")
-    return Shown(home, second, (digest(first), digest(second)))
+    return Shown(home, second, (digest(demonstration.text), digest(second)))
 
 
 def digest(text: str) -> str:

@@ -16,6 +16,7 @@ from typer.main import get_command
 from connectors.command_line import app, run
 from connectors.commands import printing
 from projections.questions import Question, questions
+from tests.support.demonstration import Demonstration
 from tests.support.project import ROOT
 
 READMES = ("README.md", "README.zh-CN.md")
@@ -123,13 +124,15 @@ def assert_walks(text: str, screen: pytest.MonkeyPatch) -> None:
             assert_shown(expected, output)
 
 
+@pytest.mark.timeout(600)
 def test_the_readme_shows_what_its_commands_print(screen: pytest.MonkeyPatch, workplace: Path) -> None:
     for text in blocks("README.md", "console"):
         assert_walks(text, screen)
 
 
-def test_each_question_is_answered_as_shown(screen: pytest.MonkeyPatch, workplace: Path) -> None:
-    said(["demo"])
+@pytest.mark.timeout(600)
+def test_each_question_is_answered_as_shown(screen: pytest.MonkeyPatch, workplace: Path, demonstration: Demonstration) -> None:
+    demonstration.copied_to(workplace / "var" / "demo")
     screen.setenv("YRD_HOME", "var/demo")
     for text in blocks(QUESTIONS, "console"):
         assert_walks(text, screen)

@@ -10,8 +10,8 @@ from connectors.home.folder import Home
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import asked, begun, dump, imported, profile, projected
 from tests.support.kafka_region import embedded_digest, kafka_region, on_topic, relayed, versions_in_order
+from tests.support.suites import few_and_many
 
-ROUNDS = 50
 EVENTS = 400
 """Facts that each round adds, so that there is always something under way to be killed in."""
 PUBLISHERS = ("31", "33")
@@ -46,9 +46,10 @@ def of_one_round(home: Home, folder: Path, number: int, kafka: Broker, random: R
         kafka.start()
 
 
-def test_fifty_kills_lose_and_repeat_nothing(tmp_path: Path, kafka: Broker) -> None:
+@few_and_many("rounds", 3, 50, limit_s=1500)
+def test_kills_lose_and_repeat_nothing(tmp_path: Path, kafka: Broker, rounds: int) -> None:
     home, random = kafka_region(tmp_path, kafka, batch_records=100), Random(2026)
-    for number in range(ROUNDS):
+    for number in range(rounds):
         of_one_round(home, tmp_path, number, kafka, random)
     relayed(home, *PUBLISHERS)
     for code in PUBLISHERS:
@@ -63,5 +64,5 @@ def test_fifty_kills_lose_and_repeat_nothing(tmp_path: Path, kafka: Broker) -> N
         "SELECT count(*) AS events, count(DISTINCT event_id) AS different, "
         "(SELECT count(*) FROM quarantine) AS quarantined, (SELECT count(*) FROM gaps) AS gaps FROM supply_history",
     )
-    assert counted == {"events": ROUNDS * EVENTS, "different": ROUNDS * EVENTS, "quarantined": 0, "gaps": 0}
+    assert counted == {"events": rounds * EVENTS, "different": rounds * EVENTS, "quarantined": 0, "gaps": 0}
     assert done["digest"] == embedded_digest(home)

@@ -19,7 +19,7 @@ from projections.subject_measures import waits_for_scrubbing
 from repository.controls.subject_measure import MeasureRefused, decide
 from repository.events.identity import leaf_hash
 from repository.persons.subject_keys import SubjectKeys, load_master
-from tests.support.dumps_for_tests import JULY, JUNE, facts, following, publishing, recorded
+from tests.support.dumps_for_tests import JULY, JUNE, facts, followed, publishing, recorded
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.leaks import found_in
 from tests.support.persons_for_tests import EVERYBODY, REED, ROSE, home_of_persons, insured, opened_events, reported, token_of
@@ -137,7 +137,7 @@ def test_an_erasure_is_taken_in_and_overwritten_with_its_batch(tmp_path: Path) -
 def test_a_following_projector_takes_an_erasure_in_while_it_answers_readers(tmp_path: Path) -> None:
     home = lived(tmp_path)
     sql = f"SELECT count(*) AS n FROM service_object_history WHERE subject_token = '{token_of(home, ROSE)}'"
-    with following(home):
+    with followed(home):
         assert hub.read(home, sql).to_pylist() == [{"n": 1}]
         erased(home)
         eventually(lambda: hub.read(home, sql).to_pylist() == [{"n": 0}])

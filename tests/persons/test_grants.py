@@ -22,7 +22,7 @@ from connectors.persons.subject_rights import take_measure
 from projections.subject_measures import waits_for_scrubbing
 from repository.controls.grant import GrantRefused
 from repository.keys.secret_files import KeyExposed, KeyRefused, KeyUnreadable
-from tests.support.dumps_for_tests import JUNE, following, region
+from tests.support.dumps_for_tests import JUNE, followed, region
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.leaks import found_in
 from tests.support.persons_for_tests import EVERYBODY, MOSS, REED, ROSE, Someone, home_of_persons, hub_key, insured, token_of
@@ -207,7 +207,7 @@ def test_new_subjects_are_shown_after_the_keys_were_exported_again(tmp_path: Pat
 
 def test_a_grant_is_used_beside_a_following_projector(tmp_path: Path) -> None:
     home = granted(tmp_path)
-    with following(home):
+    with followed(home):
         assert names(home) == ALL and set(hub.read(home, NAMES).column(0).to_pylist()) == {None}
         take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
         eventually(lambda: names(home) == {REED.name, MOSS.name, None})

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from repository.keys.secret_files import KeyUnreadable
 from repository.persons.key_blocks import BLOCK, NAME_BYTES, decrypted, digest_blocks, entries_without, new_blocks, place_of
 from repository.persons.subject_keys import SubjectKeys, create_master
+from tests.support.suites import few_and_many
 
 MANY = 2 * BLOCK + 7
 
@@ -105,7 +106,8 @@ def test_a_key_destroyed_in_a_block_is_not_in_the_file(tmp_path: Path) -> None:
     assert all(block[start : start + 16] in content for block in others for start in (0, 64))
 
 
-def test_ten_thousand_flipped_bits_of_a_block_are_each_noticed() -> None:
+@few_and_many("bits", 500, 10_000)
+def test_flipped_bits_of_a_block_are_each_noticed(bits: int) -> None:
     wrapping, chance = AESGCM(os.urandom(32)), random.Random(11)
     (block,) = new_blocks(in_bytes(subjects(40)), 1)
     stored = block.name + block.since_version.to_bytes(4, "big") + block.subjects + block.encrypted(wrapping)
@@ -116,7 +118,7 @@ def test_ten_thousand_flipped_bits_of_a_block_are_each_noticed() -> None:
         return decrypted(wrapping, data[:NAME_BYTES], since, data[start : start + 640], data[start + 640 :])
 
     assert read(stored) == block
-    for bit in chance.choices(range(8 * len(stored)), k=10_000):
+    for bit in chance.choices(range(8 * len(stored)), k=bits):
         altered = bytearray(stored)
         altered[bit // 8] ^= 1 << bit % 8
         with pytest.raises(InvalidTag):

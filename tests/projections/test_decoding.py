@@ -21,6 +21,7 @@ from schemas.contracts import KINDS, Contract, contract, fields
 from tests.events.test_encoding import mutated
 from tests.support.histories import physical, plain_record, records
 from tests.support.hostile import GOOD, HOSTILE, OFFER, RECORD
+from tests.support.suites import few_and_many
 
 FEW = decoding.FAST_FROM - 1
 
@@ -104,9 +105,10 @@ def test_all_hostile_records_at_once_are_each_refused() -> None:
     assert decoded.frames["supply"][ROW].to_list() == [0, len(HOSTILE) + 1]
 
 
-def test_mutated_records_are_read_in_columns_exactly_as_one_by_one() -> None:
+@few_and_many("mutations", 15, 300)
+def test_mutated_records_are_read_in_columns_exactly_as_one_by_one(mutations: int) -> None:
     chance = random.Random(3)
-    for _ in range(60):
+    for _ in range(mutations):
         values = [GOOD] * 9
         values[chance.randrange(9)] = mutated(GOOD, chance)
         whole, single = decode_batch(values), [decode_batch([value]) for value in values]

@@ -27,6 +27,7 @@ from repository.store.log import Checkpoint, EmbeddedLog, LogChanged, Partition,
 from tests.support.histories import CODE, NOW, day, embedded, fact, histories, known, log_of, log_record, plain_record, shuffled
 from tests.support.hostile import HOSTILE
 from tests.support.project import ROOT
+from tests.support.suites import few_and_many
 
 AT = datetime(2025, 6, 1, tzinfo=UTC)
 TIMELINE = (
@@ -453,14 +454,15 @@ def assert_whole(folder: Path) -> int:
     return below
 
 
+@few_and_many("rounds", 3, 20)
 def test_killed_again_and_again_the_base_holds_the_events_below_its_offset(
-    written: Path, expected: tuple[object, ...], tmp_path: Path
+    written: Path, expected: tuple[object, ...], tmp_path: Path, rounds: int
 ) -> None:
     for path in written.iterdir():
         shutil.copy(path, tmp_path)
     chance, interrupted = random.Random(4), 0
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    for _ in range(10):
+    for _ in range(rounds):
         worker = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(tmp_path), str(EVENTS)], stdout=subprocess.PIPE, env=env, text=True
         )
@@ -477,8 +479,9 @@ def test_killed_again_and_again_the_base_holds_the_events_below_its_offset(
     assert catch_up(tmp_path) == expected
 
 
+@few_and_many("cuts", 6, 50)
 def test_a_write_ahead_log_cut_anywhere_reopens_at_a_whole_commit(
-    written: Path, expected: tuple[object, ...], tmp_path: Path
+    written: Path, expected: tuple[object, ...], tmp_path: Path, cuts: int
 ) -> None:
     for path in written.iterdir():
         shutil.copy(path, tmp_path)
@@ -488,9 +491,9 @@ def test_a_write_ahead_log_cut_anywhere_reopens_at_a_whole_commit(
     kept = (tmp_path / "base.duckdb").read_bytes()
     chance = random.Random(5)
     reached = set()
-    for _ in range(30):
+    for _ in range(cuts):
         (tmp_path / "base.duckdb").write_bytes(kept)
         (tmp_path / "base.duckdb.wal").write_bytes(whole[: chance.randrange(len(whole) + 1)])
         reached.add(assert_whole(tmp_path))
-    assert len(reached) > 10
+    assert len(reached) > cuts // 3
     assert catch_up(tmp_path) == expected

@@ -17,6 +17,7 @@ from repository.proof.merkle import (
     split,
 )
 from tests.support.sealed_logs import range_of
+from tests.support.suites import few_and_many
 
 SHA = hashing(SHA_256)
 DATA = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
@@ -88,9 +89,10 @@ def subproof(m: int, data: list[bytes], known: bool) -> list[bytes]:
     return [*subproof(m, data[:k], known), mth(data[k:])] if m <= k else [*subproof(m - k, data[k:], False), mth(data[:k])]
 
 
-def test_ten_thousand_random_trees_are_those_of_the_definitions() -> None:
+@few_and_many("trees", 300, 10_000)
+def test_random_trees_are_those_of_the_definitions(trees: int) -> None:
     chance = Random(9162)
-    for _ in range(10_000):
+    for _ in range(trees):
         size = chance.randrange(1, 48)
         data = [chance.randbytes(chance.randrange(6)) for _ in range(size)]
         leaves = [SHA.leaf(each) for each in data]
@@ -126,9 +128,10 @@ def spoiled(chance: Random, hashes: list[bytes]) -> list[bytes]:
     return given
 
 
-def test_ten_thousand_spoiled_paths_prove_nothing() -> None:
+@few_and_many("paths", 500, 10_000)
+def test_spoiled_paths_prove_nothing(paths: int) -> None:
     chance = Random(1)
-    for _ in range(10_000):
+    for _ in range(paths):
         size = chance.randrange(2, 40)
         leaves = [SHA.leaf(chance.randbytes(4)) for _ in range(size)]
         subtree, root = range_of(leaves, SHA), SHA.root(leaves)

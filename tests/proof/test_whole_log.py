@@ -14,6 +14,7 @@ from repository.proof.whole_log import Checked, check_log, keys_by_name
 from repository.store.log import Record
 from tests.support.bases import NOON, Logs
 from tests.support.sealed_logs import key_of, own, put, seal_of, sealed, told, twice_sealed, whole
+from tests.support.suites import few_and_many
 
 KEYS = keys_by_name([key_of("31").verifier])
 
@@ -181,11 +182,12 @@ def bent(chance: Random, records: list[Record]) -> list[Record]:
     return [*records[:at], flipped(records[at], chance.randrange(8 * len(records[at].value))), *records[at + 1 :]]
 
 
+@few_and_many("times", 200, 10_000)
 @pytest.mark.parametrize("spoil", [cut, moved, doubled, bent])
-def test_ten_thousand_spoiled_logs_are_refused_with_position_or_reason(spoil) -> None:  # type: ignore[no-untyped-def]
+def test_spoiled_logs_are_refused_with_position_or_reason(spoil, times: int) -> None:  # type: ignore[no-untyped-def]
     logs, _ = twice_sealed()
     chance, records, known = Random(25), own(logs), notes(logs)
-    for _ in range(10_000):
+    for _ in range(times):
         found = checked(spoil(chance, records), known)
         assert found.findings, "a spoiled log was accepted"
         for _, finding in found.findings:

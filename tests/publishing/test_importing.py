@@ -37,6 +37,7 @@ from tests.support.dumps_for_tests import (
     said,
     told,
 )
+from tests.support.suites import few_and_many
 
 # -- the batch record ----------------------------------------------------------------------------------------------
 
@@ -236,17 +237,18 @@ def test_an_interrupted_decision_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert imported(home, source, many(tmp_path, 30, phone="2")).counts.facts_changed == 30
 
 
-ROWS, ROUNDS = 8_000, 10
+ROWS = 8_000
 
 
-def test_an_import_killed_at_any_moment_is_whole_or_absent(tmp_path: Path) -> None:
+@few_and_many("rounds", 2, 20)
+def test_an_import_killed_at_any_moment_is_whole_or_absent(tmp_path: Path, rounds: int) -> None:
     source, path = profile(tmp_path), many(tmp_path, ROWS)
     calm = region(tmp_path / "calm")
     started = time.monotonic()
     assert command(calm, "import", source.path, path, "--publisher", 31, "--as-of", MAY).returncode == 0
     took = time.monotonic() - started
     wanted, random = projected(calm)["digest"], Random(20260501)
-    for number in range(ROUNDS):
+    for number in range(rounds):
         home = region(tmp_path / f"round{number}")
         process = begun(home, "import", source.path, path, "--publisher", 31, "--as-of", MAY)
         time.sleep(random.uniform(0.3, 1.05) * took)

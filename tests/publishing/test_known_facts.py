@@ -11,6 +11,7 @@ from connectors.profiles.profile import Profile
 from connectors.publishing.known_facts import KnownLost, known
 from tests.support.dumps_for_tests import JUNE, facts, imported, many, profile, region
 from tests.support.dumps_for_tests import Yrd as CommandLine
+from tests.support.suites import few_and_many
 
 HOMES = 400
 
@@ -74,11 +75,12 @@ def test_a_store_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     assert imported(home, source, many(tmp_path, HOMES)).counts.facts_new == HOMES
 
 
-def test_a_damaged_file_never_makes_an_import_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@few_and_many("damages", 2, 8)
+def test_a_damaged_file_never_makes_an_import_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str], damages: int) -> None:
     home, source, file = _first(tmp_path)
     whole, random, lost = file.read_bytes(), Random(3), 0
     yrd = CommandLine(home.folder, capsys)
-    for _ in range(8):
+    for _ in range(damages):
         damaged = bytearray(whole)
         for _ in range(200):
             damaged[random.randrange(len(damaged))] ^= 0xFF

@@ -43,9 +43,9 @@ def dependencies(pom: Path) -> Path:
     return made_once(name, lambda folder: _copy(pom, folder))
 
 
-def made_once(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of that name in the cache, made at first need: whole or not at all, by one of the processes that ask at once."""
-    cache = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "yrd")
+def made_once(name: str, make: Callable[[Path], None], place: Path | None = None) -> Path:
+    """The folder of that name in `place`, else in the cache, made at first need: whole or not at all, by one of those who ask at once."""
+    cache = place or Path(os.environ.get(CACHE) or Path.home() / ".cache" / "yrd")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -21,7 +22,7 @@ from connectors.profiles.profile import Profile, load
 from connectors.publishing.importing import Imported, import_dump
 from repository.events.encoding import decode
 from tests.support.project import ROOT
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 YRD = (sys.executable, "-m", "connectors.command_line")
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
@@ -168,6 +169,20 @@ def following(home: Home, *arguments: object) -> Any:
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=PATIENCE_S)
+
+
+@contextmanager
+def followed(home: Home) -> Iterator[None]:
+    """A following projector in this process, ready to answer, where it is not the point that it is another one."""
+    started, stop = threading.Event(), threading.Event()
+    follower = threading.Thread(target=hub.follow, args=(home, started.set, stop))
+    follower.start()
+    try:
+        eventually(lambda: started.is_set() or not follower.is_alive())
+        yield
+    finally:
+        stop.set()
+        follower.join()
 
 
 class Yrd:
