@@ -24,7 +24,7 @@ MAY_KNOW = {
     "repository.keys": "proof",
     "repository.persons": "events keys",
     "repository.decisions": "events kinds persons",
-    "repository.controls": "decisions events persons",
+    "repository.controls": "decisions events kinds persons",
     "repository.store": "controls decisions events kinds proof",
     "repository.access": "events proof registers store",
     "projections": "",
