@@ -31,13 +31,14 @@ from connectors.publishing.closures import Closure, closures
 from connectors.publishing.known_facts import known
 from connectors.publishing.mapping import Mapped, mapper
 from connectors.publishing.prefetch import ahead, one_behind
-from connectors.publishing.rejections import Rejected
-from connectors.publishing.staging import ENVELOPE, Staging
+from connectors.publishing.rejections import NO_ROW, Rejected
+from connectors.publishing.staging import ENVELOPE, FACT, Staging
 from repository.controls.subject_measure import SubjectWithheld
 from repository.decisions.entity import Entity, Recording, Superseded, rename, report
-from repository.decisions.facts import Authority, Fact
+from repository.decisions.facts import Authority, Fact, refuse_empty
 from repository.decisions.state import NotAState
 from repository.decisions.timeline import BEGINNING, FOREVER
+from repository.events.encoding import NotAnEvent
 from repository.events.identity import leaf_hash
 from repository.kinds.register import RULES
 from repository.kinds.rules import Violation
@@ -45,6 +46,9 @@ from repository.persons.personal import PersonalRefused, Plain
 from repository.store.bulk import FirstEvents
 from repository.store.publisher import INSERT_EVENTS, Append, Publisher, StoredRow, stored_row
 from repository.store.stored_leaves import JustRecorded
+
+REFUSALS = (NotAState, Violation, Superseded, PersonalRefused, NotAnEvent, SubjectWithheld)
+"""What a decision raises about one fact, which costs that fact and nothing else."""
 
 Progress = Callable[[str, int], None]
 """Told what is done and how many more rows or facts are."""
@@ -80,6 +84,8 @@ class _Import:
     rejected: list[Rejected] = field(default_factory=list)
     rejected_keys: list[str | None] = field(default_factory=list)
     flagged: int = 0
+    refused: set[int] = field(default_factory=set)
+    """Numbers of the facts that were refused before they were decided on."""
     recorded: JustRecorded = field(default_factory=JustRecorded)
     """Leaf hashes of what was recorded, in order: a seal that follows need not read and hash it again."""
     renamed: dict[str, Entity] = field(default_factory=dict)
@@ -173,7 +179,7 @@ def _compare(work: _Import) -> None:
 
 def _number_lines(work: _Import) -> None:
     """Put physical line numbers to the rejections that only know their record."""
-    unknown = {r.record for r in work.rejected if r.line is None}
+    unknown = {r.record for r in work.rejected if r.line is None and r.record != NO_ROW}
     lines = work.dump.lines(unknown) if unknown else {}
     work.rejected = [replace(r, line=lines.get(r.record)) if r.line is None else r for r in work.rejected]
 
@@ -264,8 +270,7 @@ def _record_new(work: _Import, buffer: _Buffer, new: _New) -> None:
     if work.profile.personal:
         _remember_first(work, new, rows)
     for row, reason in refused:
-        work.reject(new.records[row], None, "", new.first.columns["business_key"][row], reason)
-    work.counts.facts_rejected += len(refused)
+        _refuse(work, new.records[row], new.first.keys[row], reason)
     work.counts.facts_new += len(rows)
     buffer.rows += rows
     buffer.flush()
@@ -294,9 +299,11 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
         entity = work.persons.opened(_entity(work, facts[0]["business_key"]))
     except SubjectWithheld as error:
         for row in facts:
-            _refuse(work, row, str(error))
+            _refuse(work, row["record"], row["business_key"], str(error))
         return
     for row in facts:
+        if row[FACT] in work.refused:
+            continue
         fact = _fact(work, row)
         start = fact.valid_from
         knew = any((start is None or s.start <= start) and (start is None or start < s.end) for s in entity.timeline)
@@ -304,8 +311,8 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
             work.persons.standings.refuse_withheld(entity.kind, fact.fields)
             events = report(entity, fact, recording)
             buffer.add(entity.kind, events)
-        except (NotAState, Violation, Superseded, PersonalRefused, SubjectWithheld) as error:
-            _refuse(work, row, str(error))
+        except REFUSALS as error:
+            _refuse(work, row["record"], row["business_key"], str(error))
             continue
         if not events:
             work.counts.facts_unchanged += 1
@@ -318,10 +325,9 @@ def _decide(work: _Import, buffer: _Buffer, recording: Recording, facts: list[di
     work.progress("recording", len(facts))
 
 
-def _refuse(work: _Import, row: Mapping[str, Any], reason: str) -> None:
+def _refuse(work: _Import, record: int, key: str, reason: str) -> None:
     work.counts.facts_rejected += 1
-    work.rejected_keys.append(row["business_key"])
-    work.reject(row["record"], None, "", row["business_key"], reason)
+    work.reject(record, None, "", key, reason)
 
 
 def _remember(work: _Import, entity: Entity, fact: Fact, row: Mapping[str, Any]) -> None:
@@ -347,15 +353,21 @@ def _rename(work: _Import, buffer: _Buffer, recording: Recording, row: dict[str,
     kind, former = work.profile.kind, _entity(work, row["previous_key"])
     if not former.records or _entity(work, row["business_key"]).records:
         return
-    events = rename(former, row["business_key"], row["valid_from"], recording, _fact(work, row))
-    buffer.add(kind, events)
+    try:
+        refuse_empty(row["business_key"], row["valid_from"], row["stated_to"])
+        events = rename(former, row["business_key"], row["valid_from"], recording, _fact(work, row))
+        buffer.add(kind, events)
+    except REFUSALS as error:
+        work.refused.add(row[FACT])
+        _refuse(work, row["record"], row["business_key"], str(error))
+        return
     renamed = Entity.of(kind, [*former.records, *events])
     work.renamed |= {str(record["business_key"]): renamed for record in renamed.records}
 
 
 def _fact(work: _Import, row: Mapping[str, Any]) -> Fact:
     profile = work.profile
-    fields = {name: value for name, value in row.items() if name not in ENVELOPE}
+    fields = {name: value for name, value in row.items() if name != FACT and name not in ENVELOPE}
     if profile.personal:
         fields["personal"] = work.persons.staged.decrypt(row["personal"], tuple(profile.personal))
     return Fact(
@@ -384,6 +396,11 @@ def _close(work: _Import, buffer: _Buffer, recording: Recording, closure: Closur
         reason=f"No longer listed in {work.dump.path.name}, which lists all of: {work.profile.scope}",
         data_level=work.profile.data_level,
     )
-    events = report(entity, fact, recording)
+    try:
+        events = report(entity, fact, recording)
+        buffer.add(entity.kind, events)
+    except REFUSALS as error:
+        # No row is about it: it is kept without a line, and the entity stays as it was.
+        work.reject(NO_ROW, None, "", closure.business_key, f"It is no longer listed, and can't be closed: {error}")
+        return
     work.counts.closed += bool(events)
-    buffer.add(entity.kind, events)

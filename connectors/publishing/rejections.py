@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+NO_ROW = 0
+"""The record of a rejection that is about no row of the dump."""
+
 COLUMNS = ("batch_id", "source", "file_name", "record", "line", "column", "value", "reason")
 
 

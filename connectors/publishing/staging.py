@@ -281,7 +281,7 @@ class Staging:
         return self._rows("ORDER BY business_key, valid_from NULLS FIRST, record")
 
     def _rows(self, chosen: str) -> Iterator[dict[str, Any]]:
-        reader = self.connection.execute(f"SELECT * EXCLUDE ({FACT}) FROM staged {chosen}").to_arrow_reader(FETCH_ROWS)
+        reader = self.connection.execute(f"SELECT * FROM staged {chosen}").to_arrow_reader(FETCH_ROWS)
         for batch in reader:
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from repository.decisions.facts import Fact
+from repository.decisions.facts import Fact, refuse_empty
 from repository.decisions.state import State, differences, empty, state_of, stated, value_at
 from repository.decisions.timeline import BEGINNING, FOREVER, Piece, Segment, Statement, cut, place, reappearing, resolve
 from repository.events.identity import entity_id, event_id
@@ -114,13 +114,10 @@ def report(entity: Entity, fact: Fact, recording: Recording) -> list[Record]:
 
     Raises NotAState or Violation for what can't be, Superseded where later publications leave no room.
     """
+    refuse_empty(fact.business_key, fact.valid_from, fact.stated_to)
     statements = entity.statements
     segments = resolve(statements)
     start = fact.valid_from or BEGINNING
-    if start >= (fact.stated_to or FOREVER):
-        raise Violation(
-            f"The interval of {fact.business_key} from {start} to {fact.stated_to} holds no day; the end comes after the start."
-        )
     pieces = place(segments, start, fact.stated_to, fact.rests_on.published_on)
     if not pieces and not _said(entity.kind, statements, fact, start, recording.repeated):
         raise Superseded(_superseded(segments, fact))

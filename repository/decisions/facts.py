@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from repository.decisions.timeline import BEGINNING, FOREVER
+from repository.kinds.rules import Violation
+
 PATH = re.compile(r"^(?P<array>\w+)\[(?P<item>[^\]]+)\](?:\.(?P<cell>\w+))?$")
 """An array path: `offers[YRD050101].capacity` is one cell, `offers[YRD050101]` the whole entry."""
 
@@ -37,3 +40,12 @@ class Fact:
     reason: str | None = None
     data_level: int = 1
     flags: tuple[str, ...] = field(default=())
+
+
+def refuse_empty(business_key: str, valid_from: date | None, stated_to: date | None) -> None:
+    """Raise Violation where an interval holds no day, the last day there is counting as the end of time."""
+    start = valid_from or BEGINNING
+    if start >= (stated_to or FOREVER):
+        raise Violation(
+            f"The interval of {business_key} from {start} to {stated_to} holds no day; the end comes after the start."
+        )

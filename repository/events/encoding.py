@@ -47,8 +47,13 @@ def encode(kind: str, record: Record) -> bytes:
     out.write(MARKER + known.fingerprint)
     fastavro.schemaless_writer(out, known.parsed, dict(record), strict_allow_default=True)
     if out.tell() > EVENT_LIMIT_BYTES:
-        raise NotAnEvent(f"The event has {out.tell()} bytes and the limit is {EVENT_LIMIT_BYTES}; split it or shorten its text.")
+        raise NotAnEvent(too_long(out.tell()))
     return out.getvalue()
+
+
+def too_long(size: int) -> str:
+    """Why an event of so many bytes is not stored."""
+    return f"The event has {size} bytes and the limit is {EVENT_LIMIT_BYTES}; split it or shorten its text."
 
 
 def decode(data: bytes, kinds: Collection[str] = KINDS) -> tuple[str, dict[str, Any]]:

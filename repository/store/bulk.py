@@ -5,21 +5,22 @@ fact's whole interval. A dump that is imported for the first time consists of th
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from repository.decisions.facts import PATH
+from repository.decisions.facts import PATH, refuse_empty
 from repository.decisions.state import default_of, empty
-from repository.events.columns import Column, Constant, Entries, encode_columns, microseconds
-from repository.events.encoding import EVENT_LIMIT_BYTES
+from repository.decisions.timeline import BEGINNING, FOREVER
+from repository.events.columns import EPOCH, Column, Constant, Entries, encode_columns, microseconds
+from repository.events.encoding import EVENT_LIMIT_BYTES, too_long
 from repository.events.identity import NAMESPACE, entity_id_text, event_id_text
 from repository.kinds.register import RULES
 from repository.kinds.rules import Change, Violation
 from repository.store.publisher import StoredRow
 from schemas.contracts import FieldType, state_fields
 
-EPOCH = date(1970, 1, 1).toordinal()
+FIRST_DAY, LAST_DAY = (BEGINNING - EPOCH).days, (FOREVER - EPOCH).days
 
 
 class Refusal(NamedTuple):
@@ -44,6 +45,8 @@ class FirstEvents:
         """`columns` holds business_key, valid_from, stated_to (days since 1970-01-01), doc_no, authority, published_on, reason,
         flags, and one column per state path; `envelope` what is the same for all: source, operator, batch_id, data_level.
         """
+        self.keys = columns["business_key"]
+        """The key of every fact, refused ones too: a refusal's row is a place in this list and not in those of what was kept."""
         self.kind, self.publisher, self.envelope, self.recorded_at = kind, publisher, envelope, recorded_at
         self.refused = _refusals(kind, columns, rows)
         gone = {refusal.row for refusal in self.refused}
@@ -59,20 +62,19 @@ class FirstEvents:
         """The stored rows and the refused facts; `personal` is the column of that name as it is stored."""
         columns = self.columns if personal is None else {**self.columns, "personal": personal}
         stored = _encode(self, columns)
-        too_long = [Refusal(self.kept[i], _too_long(row)) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
-        return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], self.refused + too_long
-
-
-def _too_long(row: StoredRow) -> str:
-    return f"The event has {len(row[3])} bytes and the limit is {EVENT_LIMIT_BYTES}; shorten its text."
+        long = [Refusal(self.kept[i], too_long(len(row[3]))) for i, row in enumerate(stored) if len(row[3]) > EVENT_LIMIT_BYTES]
+        return [row for row in stored if len(row[3]) <= EVENT_LIMIT_BYTES], self.refused + long
 
 
 # -- what can't be -------------------------------------------------------------------------------------------------
 
 
 def _refusals(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Refusal]:
-    """The rows that the kind's rules refuse; of each state only what the rules read is put together."""
-    rules, refused = RULES[kind], []
+    """The rows whose interval is empty or which the kind's rules refuse, in their order.
+
+    Of each state only what the rules read is put together.
+    """
+    rules, refused = RULES[kind], _empty_intervals(columns)
     judged = _changes(kind, columns, rows) if rules.judge is not None else repeat(None, rows)
     stated = zip(*(_values(kind, columns, name, rows) for name in rules.reads), strict=True) if rules.reads else repeat((), rows)
     for row, (values, change) in enumerate(zip(stated, judged, strict=True)):
@@ -81,8 +83,22 @@ def _refusals(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> lis
             if rules.judge is not None and change is not None:
                 rules.judge(change)
         except Violation as error:
-            refused.append(Refusal(row, str(error)))
-    return refused
+            refused.setdefault(row, str(error))
+    return [Refusal(row, refused[row]) for row in sorted(refused)]
+
+
+def _empty_intervals(columns: Mapping[str, Sequence[Any]]) -> dict[int, str]:
+    """Row -> reason, where an interval holds no day. Only those that seem empty as numbers are looked at as days."""
+    found: dict[int, str] = {}
+    intervals = zip(columns["business_key"], columns["valid_from"], columns["stated_to"], strict=True)
+    for row, (key, start, stated) in enumerate(intervals):
+        if (FIRST_DAY if start is None else start) < (LAST_DAY if stated is None else stated):
+            continue
+        try:
+            refuse_empty(key, _day(start), _day(stated))
+        except Violation as error:
+            found[row] = str(error)
+    return found
 
 
 def _changes(kind: str, columns: Mapping[str, Sequence[Any]], rows: int) -> Iterator[Change]:
@@ -111,7 +127,7 @@ def _as_ruled(type_: FieldType, values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _day(number: int | None) -> date | None:
-    return None if number is None else date.fromordinal(EPOCH + number)
+    return None if number is None else EPOCH + timedelta(days=number)
 
 
 def _stated(type_: FieldType, values: Sequence[Any]) -> Sequence[Any]:
