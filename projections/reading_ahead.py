@@ -46,7 +46,10 @@ def _bounded(log: Log, reached: Mapping[Partition, Checkpoint], limit: int, unti
     """
     ends = log.ends()
     done = {p for p, now in reached.items() if now.next_offset >= until.get(p, 0)} | (ends.keys() - until.keys())
-    while records := log.read({**reached, **{p: Checkpoint(ends[p], 0, 0) for p in done if p in ends}}, limit):
+    # Who goes on writing beyond the bounds is not read after.
+    while ends.keys() - done and (
+        records := log.read({**reached, **{p: Checkpoint(ends[p], 0, 0) for p in done if p in ends}}, limit)
+    ):
         below = [r for r in records if r.offset < until.get((r.topic, r.partition), 0)]
         if below:
             return below

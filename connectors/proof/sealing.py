@@ -114,7 +114,8 @@ def _extend(store: Publisher, tree: TreeFiles, before: Seal | None, recorded: Ju
         _recognise(store, tree)
     counts = Counter(tree.counts)
     run = _run_of(store, tree, recorded)
-    for portion in stored_portions(store, tree.last_position, run[0] if run else None):
+    # Up to what stands there now: who goes on recording is not read after.
+    for portion in stored_portions(store, tree.last_position, run[0] if run else store.newest_position() + 1):
         tree.append(portion.positions, store.leaves(tree.algorithm, portion.states))
         counts.update(portion.kinds)
     if run and recorded:

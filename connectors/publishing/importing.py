@@ -2,11 +2,14 @@
 
 The steps, in the order in which they run under the publisher's lock:
 
-1. what is known is brought up to date with the publisher's own store;
+1. what is known is brought up to date with the publisher's own store, as that is when the import begins;
 2. the dump is mapped chunk by chunk and staged; rejected rows are collected with line and reason;
-3. facts that the dump repeats are collapsed, contradictions refused, known facts counted and dropped;
+3. facts that the dump repeats are collapsed, contradictions refused, known facts dropped;
 4. one transaction of the store takes the decisions of known entities, the first events of new ones, the closures of a
    complete dump, and the batch record.
+
+Live reports go on meanwhile, and wait for step 4 alone. What they have recorded since the import began is taken in at the
+beginning of that transaction, where nobody else records: the entities that it is about are decided on as they are then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import duckdb
 import polars as pl
 
 from connectors.dumps import Dump, open_dump
@@ -28,7 +32,7 @@ from connectors.profiles.profile import Profile
 from connectors.proof import sealing
 from connectors.publishing import batches, rejections
 from connectors.publishing.closures import Closure, closures
-from connectors.publishing.known_facts import known
+from connectors.publishing.known_facts import catch_up, known, reached
 from connectors.publishing.mapping import Mapped, mapper
 from connectors.publishing.prefetch import ahead, one_behind
 from connectors.publishing.rejections import NO_ROW, Rejected
@@ -124,11 +128,16 @@ def import_dump(
         day, now = as_of or profile.as_of, datetime.now(UTC)
         work = _Import(store, subjects, profile, dump, staging, batch, day, now, repeated, progress)
         _stage(work, mapping.map)
+        # Once before anybody has to wait: what is left to take in then is little.
+        _take_in(work, home, connection, mapping.map)
         _compare(work)
-        closing = closures(connection, profile, work.as_of, work.rejected_keys, max_closures)
         _number_lines(work)
-        rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
-        _record(work, closing)
+        with store.bulk() as append:
+            if store.newest_position() > reached(connection):
+                _take_in(work, home, connection, mapping.map)
+            closing = closures(connection, profile, work.as_of, work.rejected_keys, max_closures)
+            rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", str(batch.id), work.rejected)
+            _record(work, append, closing)
         subjects.digests.keep()
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
         _number_lines(work)
@@ -154,14 +163,25 @@ def _stage(work: _Import, map_chunk: Callable[[Any], Mapped]) -> None:
         for each in mapped.rejections:
             work.reject(each.record, each.line, each.column, each.value, each.reason)
         work.progress("reading", mapped.rows_read)
-    if work.staging.torn():
-        for chunk in work.dump.chunks():
-            work.staging.add_torn(map_chunk(chunk).facts)
+
+
+def _take_in(work: _Import, home: Home, connection: duckdb.DuckDBPyConnection, map_chunk: Callable[[Any], Mapped]) -> None:
+    """Bring what is known up to date once more, and stage the facts that were known and have to be decided on after all."""
+    since = reached(connection)
+    catch_up(home, connection, work.store)
+    torn = work.staging.torn(since, _moved_keys(work))
+    for number, chunk in enumerate(work.dump.chunks() if torn else ()):
+        if number in torn:
+            work.staging.add_torn(number, map_chunk(chunk).facts)
+
+
+def _moved_keys(work: _Import) -> dict[str, UUID]:
+    """The keys that lead to an entity that is not first known under them."""
+    return {key: to for (kind, key), to in work.store.moved_keys().items() if kind == work.profile.kind}
 
 
 def _compare(work: _Import) -> None:
-    unchanged, repeated, conflicts = work.staging.collapse()
-    work.counts.facts_unchanged += unchanged
+    repeated, conflicts = work.staging.collapse()
     work.counts.facts_duplicate += repeated
     work.counts.facts_rejected += len(conflicts)
     lines = work.dump.lines({c.record for c in conflicts} | {c.other for c in conflicts})
@@ -187,34 +207,33 @@ def _number_lines(work: _Import) -> None:
 # -- recording -----------------------------------------------------------------------------------------------------
 
 
-def _record(work: _Import, closing: list[Closure]) -> None:
-    """Everything this import records, in one transaction."""
+def _record(work: _Import, append: Append, closing: list[Closure]) -> None:
+    """Everything this import records, in the transaction of `append`."""
     recording = Recording(work.store.code, work.started, work.batch.id, work.repeated)
-    with work.store.bulk() as append:
-        buffer = _Buffer(append, work.counts, work.recorded, work.persons)
-        # New ones first: they leave the staging table, and what remains is for the entities to decide.
-        for new in one_behind(_new(work, frame) for frame in work.staging.take_new(_known_otherwise(work))):
-            _record_new(work, buffer, new)
-        for successor in work.staging.successors():
-            _rename(work, buffer, recording, successor)
-        for _, facts in groupby(work.staging.rest(), key=lambda row: row["business_key"]):
-            _decide(work, buffer, recording, list(facts))
-        for closure in closing:
-            _close(work, buffer, recording, closure)
-        buffer.flush()
-        counts = work.counts
-        event_type = batches.IMPORTED if counts.events else batches.UNCHANGED
-        finished = datetime.now(UTC)
-        details = batches.import_details(work.profile, counts, work.dump.path.name, work.dump.sha256, work.started, finished)
-        row = batches.batch_row(work.store, work.batch, work.profile.source, event_type, work.as_of, finished, details)
-        append([row])
-        work.recorded.add([row], [leaf_hash(row.state)])
+    buffer = _Buffer(append, work.counts, work.recorded, work.persons)
+    work.counts.facts_unchanged += work.staging.unchanged()
+    # New ones first: they leave the staging table, and what remains is for the entities to decide.
+    for new in one_behind(_new(work, frame) for frame in work.staging.take_new(_known_otherwise(work))):
+        _record_new(work, buffer, new)
+    for successor in work.staging.successors():
+        _rename(work, buffer, recording, successor)
+    for _, facts in groupby(work.staging.rest(), key=lambda row: row["business_key"]):
+        _decide(work, buffer, recording, list(facts))
+    for closure in closing:
+        _close(work, buffer, recording, closure)
+    buffer.flush()
+    counts = work.counts
+    event_type = batches.IMPORTED if counts.events else batches.UNCHANGED
+    finished = datetime.now(UTC)
+    details = batches.import_details(work.profile, counts, work.dump.path.name, work.dump.sha256, work.started, finished)
+    row = batches.batch_row(work.store, work.batch, work.profile.source, event_type, work.as_of, finished, details)
+    append([row])
+    work.recorded.add([row], [leaf_hash(row.state)])
 
 
 def _known_otherwise(work: _Import) -> set[str]:
     """Keys of which the history knows nothing and something is known: renamed ones, and those of persons who are withheld."""
-    kind = work.profile.kind
-    moved = {key for moved_kind, key in work.store.moved_keys() if moved_kind == kind}
+    kind, moved = work.profile.kind, set(_moved_keys(work))
     if not work.profile.token_field:
         return moved
     withheld = work.staging.keys_stating(work.profile.token_field, work.persons.standings.by_token().keys())

@@ -1,7 +1,8 @@
 """What a publisher knows: its own events as tables, to compare a dump with in columns.
 
 A base like the hub's, over one store. It is derived from the store, holds its position inside, and is brought up to date
-before every use; a file that is damaged, or of another layout, or of another store, is thrown away and made anew.
+before every use; a file that is damaged, or of another layout, or of another store, is thrown away and made anew. Bringing it up
+to date has an end, the store's newest event when it began: who goes on reporting is not chased.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ class KnownLost(RuntimeError):
 
 @contextmanager
 def known(home: Home, store: Publisher) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to what the publisher knows now. The caller holds the publisher's lock."""
+    """A connection to what the publisher knew when this began. The caller holds the publisher's lock."""
     path = home.folder / "known" / f"{store.code}.duckdb"
     connection = _usable(home, path, store) or _anew(home, path)
     try:
@@ -45,12 +46,18 @@ def known(home: Home, store: Publisher) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def catch_up(home: Home, connection: duckdb.DuckDBPyConnection, store: Publisher) -> None:
-    """Apply what the store has recorded since."""
-    projector = Projector(connection, {store.code})
-    projector.foresee(EmbeddedLog([store]).controls())
-    for batch in read_ahead(projector, EmbeddedLog([store]), home.settings.batch_records):
+    """Apply what the store has recorded up to now, and nothing that is recorded meanwhile."""
+    log, projector = EmbeddedLog([store]), Projector(connection, {store.code})
+    ends = log.ends()
+    projector.foresee(log.controls())
+    for batch in read_ahead(projector, log, home.settings.batch_records, until=ends):
         projector.apply_prepared(batch, datetime.now(UTC))
     scrub(connection)
+
+
+def reached(connection: duckdb.DuckDBPyConnection) -> int:
+    """The store's position up to which it is known what was recorded; 0 where nothing was."""
+    return int(connection.execute("SELECT coalesce(max(last_position), 0) FROM checkpoints").fetchall()[0][0])
 
 
 def _usable(home: Home, path: Path, store: Publisher) -> duckdb.DuckDBPyConnection | None:

@@ -4,9 +4,10 @@ The comparison runs in columns: facts that are known already, which in a repeate
 objects. What is not plainly known, nor plainly new, is left to the entity's own decision.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import polars as pl
@@ -58,6 +59,8 @@ class Staging:
         """`digests` (event_id, digest) tells what the personal fields of known events say, where the dump has such fields."""
         self.connection, self.kind, self.paths = connection, kind, list(paths)
         self.facts = 0
+        self.firsts: list[int] = []
+        """The number of each chunk's first fact."""
         cells = "".join(f', "{p}" {sql_type(field_at(kind, p))}' for p in self.paths)
         connection.execute(
             f"""
@@ -70,10 +73,12 @@ class Staging:
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE mentioned (
-                {FACT} BIGINT, record BIGINT, key_hash UBIGINT, former_hash UBIGINT, valid_from DATE, said UBIGINT, shown BOOLEAN
+                {FACT} BIGINT, chunk_no INTEGER, record BIGINT, key_hash UBIGINT, former_hash UBIGINT, valid_from DATE,
+                said UBIGINT, shown BOOLEAN
             )
             """
         )
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE gone ({FACT} BIGINT)")
         if digests is not None:
             connection.register("known_digests", digests.to_arrow())
             connection.execute(
@@ -117,7 +122,8 @@ class Staging:
         return f"{entry} IS NULL, {entry}.{match['cell']}"
 
     def add(self, facts: pl.DataFrame) -> None:
-        """Stage the facts of one chunk, those aside that the timeline shows already."""
+        """Stage the facts of the next chunk, except those that the timeline shows already."""
+        self.firsts.append(self.facts)
         if not facts.height:
             return
         chosen = facts.select(*ENVELOPE, *self.paths).with_row_index(FACT, self.facts)
@@ -148,8 +154,8 @@ class Staging:
         self.connection.execute(
             f"""
             INSERT INTO mentioned
-            SELECT {FACT}, record, key_hash, CASE WHEN keeps_key THEN NULL ELSE former_hash END, valid_from, said,
-                   {FACT} IN (SELECT {FACT} FROM known_facts)
+            SELECT {FACT}, {len(self.firsts) - 1}, record, key_hash, CASE WHEN NOT keeps_key THEN former_hash END, valid_from,
+                   said, {FACT} IN (SELECT {FACT} FROM known_facts)
             FROM hashed
             """
         )
@@ -157,28 +163,41 @@ class Staging:
             self.connection.execute(f"INSERT INTO staged SELECT * FROM chunk ANTI JOIN known_facts USING ({FACT})")
         self.connection.unregister("chunk")
 
-    def torn(self) -> int:
-        """How many known facts are of entities of which the dump says something new besides; they count as not known.
+    def torn(self, since: int, moved_keys: Mapping[str, UUID]) -> set[int]:
+        """The numbers of the chunks with known facts that count as not known, to be given to `add_torn` once more.
 
-        What is new may cover them, and only the entity, that decides on all in the order of valid time, can tell. They were
-        not kept: `add_torn` takes the same chunks again.
+        These are facts of entities of which the dump says something new besides: what is new may cover them, and only the
+        entity, that decides on all in the order of valid time, can tell. And of entities that others have changed behind the
+        store's position `since`; `moved_keys` lead to an entity that they don't name.
         """
+        self._register_moved(moved_keys)
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE torn AS SELECT {FACT} FROM mentioned "
-            "WHERE shown AND key_hash IN (SELECT key_hash FROM mentioned WHERE NOT shown)"
+            f"""
+            CREATE OR REPLACE TEMP TABLE torn AS
+            WITH changed AS (
+                SELECT DISTINCT entity_id FROM {self.kind}_history WHERE position > $since
+            ), open AS (
+                SELECT key_hash FROM mentioned WHERE NOT shown
+                UNION
+                SELECT hash(business_key) FROM {self.kind}_history SEMI JOIN changed USING (entity_id)
+                UNION
+                SELECT hash(business_key) FROM moved SEMI JOIN changed USING (entity_id)
+            )
+            SELECT {FACT}, chunk_no FROM mentioned SEMI JOIN open USING (key_hash) WHERE shown
+            """,
+            {"since": since},
         )
         self.connection.execute(f"UPDATE mentioned SET shown = false WHERE {FACT} IN (SELECT {FACT} FROM torn)")
-        self.facts = 0
-        return int(self.connection.execute("SELECT count(*) FROM torn").fetchall()[0][0])
+        return {number for (number,) in self.connection.execute("SELECT DISTINCT chunk_no FROM torn").fetchall()}
 
-    def add_torn(self, facts: pl.DataFrame) -> None:
-        """Stage those of a chunk's facts that `torn` found; the chunks come again in the same order."""
-        if facts.height:
-            chosen = facts.select(*ENVELOPE, *self.paths).with_row_index(FACT, self.facts)
-            self.facts += facts.height
-            self.connection.register("chunk", chosen.to_arrow())
-            self.connection.execute(f"INSERT INTO staged SELECT * FROM chunk SEMI JOIN torn USING ({FACT})")
-            self.connection.unregister("chunk")
+    def add_torn(self, chunk_no: int, facts: pl.DataFrame) -> None:
+        """Stage those of a chunk's facts that `torn` found, and that the dump does not say twice."""
+        chosen = facts.select(*ENVELOPE, *self.paths).with_row_index(FACT, self.firsts[chunk_no])
+        self.connection.register("chunk", chosen.to_arrow())
+        self.connection.execute(
+            f"INSERT INTO staged SELECT * FROM chunk SEMI JOIN torn USING ({FACT}) ANTI JOIN gone USING ({FACT})"
+        )
+        self.connection.unregister("chunk")
 
     def _stated(self, path: str) -> str:
         """What a cell states, in the type of its field: a field that can't be null holds its default."""
@@ -192,8 +211,8 @@ class Staging:
 
     # -- within the dump --
 
-    def collapse(self) -> tuple[int, int, list[Conflict]]:
-        """Settle what the dump says twice: numbers of facts known already and of repetitions, and the contradictions.
+    def collapse(self) -> tuple[int, list[Conflict]]:
+        """Settle what the dump says twice: the number of repetitions, and the contradictions.
 
         Repetitions go; of a contradiction all sides go.
         """
@@ -216,14 +235,14 @@ class Staging:
             """
         )
         conflicts = self._conflicts()
-        repeated, known = self.connection.execute(
-            f"""
-            SELECT (SELECT count(*) FROM gone WHERE versions = 1),
-                   (SELECT count(*) FROM mentioned ANTI JOIN gone USING ({FACT}) WHERE shown)
-            """
-        ).fetchall()[0]
+        repeated = self.connection.execute("SELECT count(*) FROM gone WHERE versions = 1").fetchall()[0][0]
         self.connection.execute(f"DELETE FROM staged WHERE {FACT} IN (SELECT {FACT} FROM gone)")
-        return known, repeated, conflicts
+        return repeated, conflicts
+
+    def unchanged(self) -> int:
+        """How many facts are known already and need no decision; a repetition is not counted again."""
+        counted = f"SELECT count(*) FROM mentioned ANTI JOIN gone USING ({FACT}) WHERE shown"
+        return int(self.connection.execute(counted).fetchall()[0][0])
 
     def _conflicts(self) -> list[Conflict]:
         rows = self.connection.execute(
@@ -254,14 +273,15 @@ class Staging:
         Facts under the keys `known_otherwise` stay, though no history has them: they are renamed, or about somebody withheld.
         """
         self.connection.register(
-            "moved", pl.DataFrame({"business_key": list(known_otherwise)}, schema={"business_key": pl.String}).to_arrow()
+            "known_otherwise",
+            pl.DataFrame({"business_key": list(known_otherwise)}, schema={"business_key": pl.String}).to_arrow(),
         )
         self.connection.execute(
             "CREATE OR REPLACE TEMP TABLE plainly_new AS SELECT business_key FROM staged "
-            f"ANTI JOIN {self.kind}_history USING (business_key) ANTI JOIN moved USING (business_key) "
+            f"ANTI JOIN {self.kind}_history USING (business_key) ANTI JOIN known_otherwise USING (business_key) "
             "GROUP BY business_key HAVING count(*) = 1 AND count(previous_key) = 0"
         )
-        self.connection.unregister("moved")
+        self.connection.unregister("known_otherwise")
         # On the connection itself: temporary tables are its own. Nothing else may run on it while this is read.
         reader = self.connection.execute(
             f"SELECT staged.* EXCLUDE ({FACT}) FROM staged SEMI JOIN plainly_new USING (business_key)"
@@ -271,6 +291,15 @@ class Staging:
             assert isinstance(frame, pl.DataFrame)
             yield frame
         self.connection.execute("DELETE FROM staged WHERE business_key IN (SELECT business_key FROM plainly_new)")
+
+    def _register_moved(self, moved_keys: Mapping[str, UUID]) -> None:
+        moved = {"business_key": list(moved_keys), "entity_id": list(map(str, moved_keys.values()))}
+        frame = pl.DataFrame(moved, schema={"business_key": pl.String, "entity_id": pl.String})
+        self.connection.register("moved_texts", frame.to_arrow())
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE moved AS SELECT business_key, entity_id::UUID AS entity_id FROM moved_texts"
+        )
+        self.connection.unregister("moved_texts")
 
     def successors(self) -> Iterator[dict[str, Any]]:
         """Of what is left, the facts that name a former key, in the order of valid time: renames follow one another."""

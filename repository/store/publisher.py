@@ -209,7 +209,7 @@ class Publisher(Application[UUID]):
 
     @contextmanager
     def bulk(self) -> Iterator[Append]:
-        """Append many stored events in one transaction: all of them, or after any failure none."""
+        """Append many stored events in one transaction: all of them, or after any failure none. Nobody else records meanwhile."""
         recorder = self.recorder
         try:
             with _transaction(recorder) as append:
@@ -301,6 +301,9 @@ def _transaction(recorder: ApplicationRecorder) -> Iterator[Append]:
     """The recorder's own insertion, held open over many calls; the library closes it after each."""
     if isinstance(recorder, SQLiteApplicationRecorder):
         with recorder.datastore.transaction(commit=True) as cursor:
+            # The library's BEGIN takes the write lock with the first insertion only; who decides in here needs it from the start.
+            cursor.execute("COMMIT")
+            cursor.execute("BEGIN IMMEDIATE")
             yield lambda rows: cursor.executemany(recorder.insert_events_statement, rows)
         return
     from eventsourcing.postgres import PostgresApplicationRecorder

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,7 @@ from connectors.home.folder import Home
 from connectors.publishing.reporting import correct_fact, report_lines, retract_fact, shown_event
 from repository.decisions.entity import NotCorrectable
 from repository.decisions.state import NotAState
-from tests.support.dumps_for_tests import BEDS, facts, imported, many, profile, publishing, region, said, told
+from tests.support.dumps_for_tests import BEDS, facts, publishing, region, said, told
 from tests.support.dumps_for_tests import Yrd as CommandLine
 
 
@@ -166,21 +165,6 @@ def test_reports_of_two_writers_are_all_recorded(tmp_path: Path) -> None:
         thread.join()
     assert [a for a in answers if a["result"] != "new"] == []
     assert [e["version"] for e in facts(home)] == list(range(1, 81))
-
-
-def test_reports_wait_for_an_import_that_is_recording(tmp_path: Path) -> None:
-    home, source = region(tmp_path), profile(tmp_path)
-    answers: list[dict[str, Any]] = []
-    path = many(tmp_path, 3000)
-    imported(home, source, path)
-    changed = many(tmp_path, 3000, phone="2")
-    with ThreadPoolExecutor(1) as pool:
-        importing = pool.submit(imported, home, source, changed, as_of=date(2026, 6, 1))
-        while not importing.done():
-            answers += reported(home, {"business_key": f"新{len(answers)}", "phone": "1"})
-    assert importing.result().counts.facts_changed == 3000
-    assert {a["result"] for a in answers} == {"new"}
-    assert len(facts(home)) == 6000 + len(answers)
 
 
 # -- putting right -------------------------------------------------------------------------------------------------
