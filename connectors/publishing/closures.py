@@ -13,8 +13,11 @@ from uuid import UUID
 import duckdb
 
 from connectors.profiles.profile import Profile
+from connectors.publishing.statements import statements
 from repository.kinds.register import RULES
 from schemas.contracts import FACT_KINDS
+
+SQL = statements("closures.sql")
 
 
 class TooManyClosures(ValueError):
@@ -44,28 +47,13 @@ def closures(
         return []
     if not RULES[profile.kind].closes or None in rejected_keys or _older(connection, profile, as_of):
         return []
-    name, value = RULES[profile.kind].still
-    listed = (
-        f"SELECT t.entity_id, t.business_key FROM {profile.kind}_timeline AS t "
-        "JOIN batch_history AS b ON b.event_id = t.batch_id "
-        f"WHERE t.source = $source AND b.scope IS NOT DISTINCT FROM $scope AND t.{name} = '{value}' "
-        "AND (t.valid_from IS NULL OR t.valid_from <= $as_of) AND (t.valid_to IS NULL OR t.valid_to > $as_of)"
-    )
-    given = {"source": profile.source, "scope": profile.scope, "as_of": as_of}
-    # Keys are compared by hash, as the comparison of facts is; a former key counts as listed.
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE listed_keys AS "
-        "SELECT key_hash FROM mentioned UNION SELECT former_hash FROM mentioned WHERE former_hash IS NOT NULL"
-    )
-    total = connection.execute(f"SELECT count(*) FROM ({listed})", given).fetchall()[0][0]
-    absent = connection.execute(
-        # A renamed entity is present under any of its keys; only the few that seem absent are looked up by all of them.
-        f"SELECT entity_id, business_key FROM ({listed}) AS l WHERE hash(business_key) NOT IN (SELECT key_hash FROM listed_keys) "
-        f"AND NOT EXISTS (SELECT 1 FROM {profile.kind}_history AS h "
-        "JOIN listed_keys AS m ON m.key_hash = hash(h.business_key) WHERE h.entity_id = l.entity_id) "
-        "AND NOT list_contains($rejected, business_key) ORDER BY business_key",
-        given | {"rejected": [key for key in rejected_keys if key is not None]},
-    ).fetchall()
+    still, value = RULES[profile.kind].still
+    given = {"source": profile.source, "scope": profile.scope, "as_of": as_of, "value": value}
+    connection.execute(SQL["listed_keys"])
+    connection.execute(SQL["listed_before"].format(kind=profile.kind, still=still), given)
+    total = connection.execute(SQL["listed_number"]).fetchall()[0][0]
+    rejected = [key for key in rejected_keys if key is not None]
+    absent = connection.execute(SQL["absent"].format(kind=profile.kind), {"rejected": rejected}).fetchall()
     allowed = profile.max_closures if max_closures is None else max_closures
     if len(absent) > allowed * total:
         raise TooManyClosures(
@@ -78,9 +66,5 @@ def closures(
 
 def _older(connection: duckdb.DuckDBPyConnection, profile: Profile, as_of: date) -> bool:
     """Whether a dump of the same list that describes a later day was imported before."""
-    newest = connection.execute(
-        "SELECT max(valid_from) FROM batch_history "
-        "WHERE source = ? AND scope IS NOT DISTINCT FROM ? AND completeness = 'complete'",
-        [profile.source, profile.scope],
-    ).fetchall()[0][0]
+    newest = connection.execute(SQL["newest"], {"source": profile.source, "scope": profile.scope}).fetchall()[0][0]
     return newest is not None and newest > as_of

@@ -7,6 +7,7 @@ accepted or rejected whole; of a row that gives several facts (unpivot) only the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from typing import TypeAlias
 
 import polars as pl
@@ -106,24 +107,27 @@ class Filling:
         return found.values
 
 
+@dataclass(frozen=True)
 class Mapper:
-    """A profile bound to the columns of one file; see `mapper`."""
+    """A profile bound to the columns of one file; see `mapper`. `names` are the file's names of the profile's columns."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        names: Mapping[str, str],
-        *,
-        publisher: str,
-        as_of: date | None,
-        tokeniser: Tokeniser | None,
-        entries: Sequence[Unpivot],
-        seal: Seal | None = None,
-    ) -> None:
-        self.profile, self.publisher, self.as_of, self.tokeniser = profile, publisher, as_of, tokeniser
-        self.names, self.entries, self.seal = names, entries, seal
-        self.slots = _slots(profile)
-        self.types = _paths(profile, entries, seal is not None)
+    profile: Profile
+    names: Mapping[str, str]
+    publisher: str
+    as_of: date | None
+    tokeniser: Tokeniser | None
+    entries: Sequence[Unpivot]
+    seal: Seal | None = None
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every column to fill, in the order in which they are filled."""
+        return _slots(self.profile)
+
+    @cached_property
+    def types(self) -> dict[str, pl.DataType]:
+        """Every state path that a fact mentions, with the type of its column."""
+        return _paths(self.profile, self.entries, self.seal is not None)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -328,7 +332,7 @@ def mapper(
     if profile.person is not None and tokeniser is None:
         way_out = "needs the regional key, which makes the tokens of persons; import it into this home first."
         raise ProfileError(profile.path.name, "person.column", profile.person.column, way_out)
-    return Mapper(bound, names, publisher=publisher, as_of=day, tokeniser=tokeniser, entries=entries, seal=seal)
+    return Mapper(bound, names, publisher, day, tokeniser, entries, seal)
 
 
 def _bound(profile: Profile, day: date | None) -> Profile:

@@ -6,8 +6,10 @@ Identity numbers are masked before they get here. Importing the same batch again
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from connectors.dumps import Dump
 
 NO_ROW = 0
 """The record of a rejection that is about no row of the dump."""
@@ -27,6 +29,28 @@ class Rejected:
     column: str
     value: str
     reason: str
+
+
+@dataclass
+class Rejections:
+    """What one import does not accept, as it is found; `keys` are those of rows that gave no fact, None: not readable."""
+
+    batch_id: str
+    source: str
+    dump: Dump
+    found: list[Rejected] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+
+    def add(self, record: int, column: str, value: str, reason: str, line: int | None = None) -> None:
+        """Note one; where its line is not known, it is found by its record."""
+        self.found.append(Rejected(self.batch_id, self.source, self.dump.path.name, record, line, column, value, reason))
+
+    def in_order(self) -> list[Rejected]:
+        """All of them, each with its line, in the order of the dump."""
+        unknown = {each.record for each in self.found if each.line is None and each.record != NO_ROW}
+        lines = self.dump.lines(unknown) if unknown else {}
+        numbered = (replace(r, line=lines.get(r.record)) if r.line is None else r for r in self.found)
+        return sorted(numbered, key=lambda r: r.record)
 
 
 @contextmanager

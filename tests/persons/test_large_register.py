@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from connectors.home.folder import Home
@@ -14,7 +15,7 @@ from connectors.persons import cipher_process
 from connectors.persons.decryption import import_keys
 from connectors.persons.grants import export_keys
 from connectors.persons.subject_rights import take_measure
-from connectors.publishing import importing
+from connectors.publishing.decisions import Decisions, New
 from repository.persons.key_blocks import BLOCK
 from repository.persons.personal import AES, SM4, Plain, head
 from tests.persons.test_grants import SAID, granted
@@ -114,10 +115,10 @@ def shown(home: Home) -> set[str | None]:
 
 @pytest.mark.usefixtures("second_process")
 def test_an_import_whose_ciphers_end_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, begin = home_of_persons(tmp_path), importing._new
+    home, begin = home_of_persons(tmp_path), Decisions._new
 
-    def killed(work: importing._Import, frame: object) -> importing._New:
-        begun = begin(work, frame)  # type: ignore[arg-type]
+    def killed(work: Decisions, frame: pl.DataFrame) -> New:
+        begun = begin(work, frame)
         process = work.persons.staged._ciphers
         assert process is not None
         process._process.kill()
@@ -125,7 +126,7 @@ def test_an_import_whose_ciphers_end_records_nothing(tmp_path: Path, monkeypatch
         return begun
 
     with monkeypatch.context() as patched:
-        patched.setattr(importing, "_new", killed)
+        patched.setattr(Decisions, "_new", killed)
         with pytest.raises(cipher_process.CiphersEnded):
             insured(home, tmp_path, *rows())
     assert facts(home) == []
