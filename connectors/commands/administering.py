@@ -8,13 +8,12 @@ import typer
 
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption, day
 from connectors.commands.printing import print_json, print_table, say, talk
-from connectors.dumps import open_dump
 from connectors.home import regional_key
 from connectors.home.folder import Home
 from connectors.home.settings import SETTINGS, Settings
 from connectors.profiles.drafting import draft
 from connectors.profiles.profile import bundled, load
-from connectors.publishing.mapping import mapper
+from connectors.publishing.rehearsal import rehearse
 from repository.keys import regional
 from repository.registers.identifiers import identity
 from schemas import ids
@@ -24,7 +23,6 @@ from schemas.contracts import NAMES, versions
 profiles = typer.Typer(no_args_is_help=True, help="Source profiles: how a dump's layout maps to facts.")
 schemas = typer.Typer(no_args_is_help=True, help="Contracts: the Avro schemas of events.")
 key = typer.Typer(no_args_is_help=True, help="The regional key, from which pseudonyms of persons are made.")
-SHOWN_FACTS = 10
 
 
 @profiles.command("list")
@@ -51,25 +49,16 @@ def profiles_check(
     as_of: Annotated[str | None, typer.Option("--as-of", help="Day that the dump describes.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a profile makes of a dump, and every row it rejects; nothing is recorded."""
-    known = load(profile)
-    dump = open_dump(file, known.layout)
-    trial = mapper(known, dump.columns, publisher, day(as_of), _demonstration_tokeniser)
-    mapped = [trial.map(chunk) for chunk in dump.chunks()]
-    rejected = [r for m in mapped for r in m.rejections]
-    lines = dump.lines({r.record for r in rejected if r.line is None})
-    facts = [row for m in mapped for row in m.facts.head(SHOWN_FACTS).iter_rows(named=True)][:SHOWN_FACTS]
-    totals = {
-        n: sum(getattr(m, n) for m in mapped)
-        for n in ("rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_rejected")
-    }
-    totals["facts"] = sum(m.facts.height for m in mapped)
-    listed = [{"line": r.line or lines.get(r.record), "column": r.column, "value": r.value, "reason": r.reason} for r in rejected]
+    """Show what a profile makes of a dump, and every row that an import would reject; nothing is recorded."""
+    trial = rehearse(load(profile), file, publisher, day(as_of), _demonstration_tokeniser)
+    counted = ("rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_rejected")
+    totals = {name: getattr(trial.counts, name) for name in counted} | {"facts": trial.facts}
+    listed = [{"line": r.line, "column": r.column, "value": r.value, "reason": r.reason} for r in trial.rejected]
     if as_json:
-        print_json({**totals, "preview": facts, "rejections": listed})
+        print_json({**totals, "facts_duplicate": trial.counts.facts_duplicate, "preview": trial.first, "rejections": listed})
         return
     print_table("Counts", list(totals), [list(totals.values())])
-    for number, fact in enumerate(facts, 1):
+    for number, fact in enumerate(trial.first, 1):
         said = [(name, value) for name, value in fact.items() if value not in (None, []) and name != "record"]
         print_table(f"Fact {number}", ("field", "value"), said)
     if listed:

@@ -27,9 +27,10 @@ def key_store_file(home: Home, code: str) -> Path:
 class KeyStore:
     """The key store of one publisher, opened at its first use."""
 
-    def __init__(self, home: Home, store: Publisher) -> None:
+    def __init__(self, home: Home, store: Publisher, keys: SubjectKeys | None = None) -> None:
+        """`keys`: opened already, such as ones in memory; None: the home's."""
         self.home, self.store = home, store
-        self._keys: SubjectKeys | None = None
+        self._keys = keys
 
     @property
     def keys(self) -> SubjectKeys:

@@ -33,9 +33,9 @@ REFUSED: Final = (SubjectWithheld, Violation)
 class Persons:
     """What one publisher's process needs to record persons. Its key store is opened when the first personal field asks for it."""
 
-    def __init__(self, home: Home, store: Publisher) -> None:
+    def __init__(self, home: Home, store: Publisher, keys: SubjectKeys | None = None) -> None:
         self.home, self.store = home, store
-        self.key_store = KeyStore(home, store)
+        self.key_store = KeyStore(home, store, keys)
         self.standings = Standings(store, self.key_store)
         self.staged = StagedCells(home, self.key_store)
         self.digests = StatedDigests(self.key_store)
