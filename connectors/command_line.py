@@ -1,25 +1,12 @@
 """The command `yrd`. Exit status: 0 done, 1 failed, 2 wrong usage. Every error is one sentence on standard error."""
 
-import sqlite3
 import sys
 
-import duckdb
 import typer
-from eventsourcing.domain import EventSourcingError
 
-from connectors.access.refused import ReadRefused
-from connectors.base.files import BaseDamaged
 from connectors.collecting import collect_rarely
 from connectors.commands import access_log, administering, audit, broker, privacy, publishing, reading, sealing
 from connectors.commands.demo import demo
-from connectors.home.folder import Busy
-from connectors.kafka.connecting import KafkaRefused
-from connectors.kafka.registry import SchemaRefused
-from connectors.proof.sealing import LogAltered
-from connectors.publishing.known_facts import KnownLost
-from connectors.reading.conversations import SocketTaken
-from repository.store.log import LogChanged, LogUnavailable
-from repository.store.publisher import StoreChanged
 
 app = typer.Typer(
     name="yrd",
@@ -68,26 +55,16 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 
-FAILURES = (
-    ValueError,
-    LookupError,
-    OSError,
-    Busy,
-    BaseDamaged,
-    KnownLost,
-    LogAltered,
-    LogChanged,
-    LogUnavailable,
-    KafkaRefused,
-    SchemaRefused,
-    ReadRefused,
-    SocketTaken,
-    StoreChanged,
-    EventSourcingError,
-    duckdb.Error,
-    sqlite3.Error,
+OURS = ("schemas", "repository", "projections", "connectors")
+FOREIGN = (
+    ("builtins", "OSError"),
+    ("builtins", "UnicodeError"),
+    ("duckdb", "Error"),
+    ("eventsourcing.domain", "EventSourcingError"),
+    ("pyarrow", "ArrowInvalid"),
+    ("sqlite3", "Error"),
 )
-"""What can go wrong outside this program, or in what it was given: a sentence. Anything else is our fault and shows itself."""
+"""What libraries raise for what lies outside this program, by module and name: none of them is loaded to look for its errors."""
 
 
 def main() -> None:
@@ -97,22 +74,33 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; its exit status."""
+    """Run one command; its exit status. What it can't do is told in a sentence; a mistake in the program is raised."""
     try:
         app(arguments, prog_name="yrd")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except KeyboardInterrupt:
         return _failed("Stopped; what was not finished was not recorded.")
-    except FAILURES as error:
-        return _failed(_sentence(error))
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        return _failed(sentence)
     return 0
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: Exception) -> str | None:
+    """What a person is told of an error; None where it is no person's fault but ours."""
+    if type(error).__module__.split(".")[0] not in OURS and not isinstance(error, _foreign()):
+        return None
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    """The errors of FOREIGN that can have been raised: those of modules that are loaded."""
+    return tuple(getattr(sys.modules[module], name) for module, name in FOREIGN if module in sys.modules)
 
 
 def _failed(sentence: str) -> int:

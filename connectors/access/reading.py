@@ -14,6 +14,7 @@ from eventsourcing.persistence import Notification
 from connectors.access import sealing
 from connectors.access.log import LOCK_WAIT_S, AccessLog
 from connectors.access.sealing import AccessResult
+from connectors.home.refused import Refused
 from repository.access.access_store import AccessStore
 from repository.access.records import ENDED, KIND, PURGED, Caller, access_of, is_purged, purge_mark, purged
 from repository.events.encoding import NotAnEvent, decode_own
@@ -113,7 +114,7 @@ def _wrong(notification: Notification, record: Mapping[str, Any]) -> Iterator[st
 def purge(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     """Replace the records asked before `before` (default: all past the retention) by their leaf hashes, and record that.
 
-    Raises ValueError where `before` is within the retention.
+    Raises Refused where `before` is within the retention.
     """
     now = datetime.now(UTC)
     days = log.home.settings.access_retention_days
@@ -121,7 +122,7 @@ def purge(log: AccessLog, given: Mapping[str, Any]) -> AccessResult:
     before = datetime.fromisoformat(given["before"]) if given.get("before") else latest
     if before > latest:
         kept = f"Records are kept for {days} days, so none after {latest:%Y-%m-%d %H:%M} UTC can go"
-        raise ValueError(f"{kept}; name an earlier moment.")
+        raise Refused(f"{kept}; name an earlier moment.")
     marks = list(_purgeable(log.store(), before))
     if marks:
         caller = given.get("caller") or SYSTEM
@@ -169,7 +170,7 @@ def _decoded(notification: Notification, problems: list[str] | None) -> dict[str
     except (NotAnEvent, EOFError, ValueError, IndexError) as error:
         if problems is None:
             said = f"Position {notification.id} of the access log can't be read ({error})"
-            raise ValueError(f"{said}; `yrd access check` lists all that is wrong.") from error
+            raise Refused(f"{said}; `yrd access check` lists all that is wrong.") from error
         problems.append(f"Position {notification.id} can't be read: {error}")
         return None
     if kind not in (KIND, SEAL) and problems is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from connectors.access.log import AccessLog, open_store, store_file
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
 from connectors.logs.whole_logs import check_store
 from connectors.proof.sealing import LogAltered, algorithm_of, all_seals, key_file, last_seal, tree_folder
 from repository.access.access_store import AccessStore
@@ -49,7 +50,7 @@ def kept(log: AccessLog, _: Mapping[str, Any]) -> AccessResult:
     """The newest seal as a signed note, to be kept where the hub cannot reach it. Raises ValueError where there is none."""
     seals = all_seals(log.store())
     if not seals:
-        raise ValueError(
+        raise Refused(
             f"The access log is not sealed yet; make its key with `yrd signer create --publisher {LOG}`, then {UNSEALED}."
         )
     seal, note = seals[-1]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from connectors.home.databases import connect
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
 from projections import tables
 from schemas.contracts import KINDS
 
@@ -60,10 +61,10 @@ def taking(home: Home, into: Path | None) -> Iterator[Taken]:
     """A database to fill; at the end it is moved to `into`, or thrown away where that is None or anything was raised.
 
     A name that ends in .duckdb or .db becomes a DuckDB file, any other a folder with one Parquet file a table. Neither is
-    for anybody but its owner. Raises ValueError where `into` exists.
+    for anybody but its owner. Raises Refused where `into` exists.
     """
     if into is not None and into.exists():
-        raise ValueError(f"{into} exists already; name another file.")
+        raise Refused(f"{into} exists already; name another file.")
     # Beside its place, so that moving it there is renaming; else in the home, which has room for a base, where it may be.
     in_home = os.access(home.folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
     near = into.absolute().parent if into is not None else home.folder if in_home else None

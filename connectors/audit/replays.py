@@ -20,6 +20,7 @@ from connectors.audit.extracts import Taken, taking
 from connectors.base.files import Progress, replay_into
 from connectors.home.databases import remove
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
 from connectors.hub import hub
 from connectors.logs.opened import opened_log
 from connectors.reading.exports import Positions
@@ -237,10 +238,10 @@ def _check_offsets(log: Log, until: Offsets) -> None:
     for (topic, partition), offset in until.items():
         end = ends.get((topic, partition))
         if end is None:
-            raise ValueError(f"There is no log {topic} partition {partition}; the logs are {_listed(ends)}.")
+            raise Refused(f"There is no log {topic} partition {partition}; the logs are {_listed(ends)}.")
         if offset > end:
             said = f"{topic} ends before offset {end}, and {offset} was asked for"
-            raise ValueError(f"{said}; the log was cut, or the offset is wrong.")
+            raise Refused(f"{said}; the log was cut, or the offset is wrong.")
 
 
 def _last_positions(home: Home, until: Offsets) -> list[list[Any]]:
@@ -259,7 +260,7 @@ def _reached(until: Offsets, live: Offsets) -> Offsets:
     for (topic, partition), offset in until.items():
         if offset > live.get((topic, partition), 0):
             at = live.get((topic, partition), "no offset")
-            raise ValueError(f"The base stands at {at} in {topic}, before {offset}; run `yrd project`, or compare at less.")
+            raise Refused(f"The base stands at {at} in {topic}, before {offset}; run `yrd project`, or compare at less.")
     return until
 
 
@@ -267,13 +268,13 @@ def _reached(until: Offsets, live: Offsets) -> Offsets:
 
 
 def offsets_of(text: str) -> Offsets:
-    """Offsets as they are typed: yrd.31=120,yrd.32=40, a partition other than 0 as yrd.31/1=120. Raises ValueError."""
+    """Offsets as they are typed: yrd.31=120,yrd.32=40, a partition other than 0 as yrd.31/1=120. Raises Refused."""
     found: Offsets = {}
     for part in text.split(","):
         place, sign, number = part.strip().partition("=")
         topic, _, partition = place.partition("/")
         if not sign or not topic or not number.isdecimal() or not (partition or "0").isdecimal():
-            raise ValueError(f'"{part}" is no offset; write TOPIC=NEXT_OFFSET, such as yrd.31=120, with commas between.')
+            raise Refused(f'"{part}" is no offset; write TOPIC=NEXT_OFFSET, such as yrd.31=120, with commas between.')
         found[topic, int(partition or 0)] = int(number)
     return found
 

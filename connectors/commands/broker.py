@@ -1,17 +1,21 @@
 """Commands about Kafka: topics, permissions, and the relay that sends a publisher's events."""
 
+from __future__ import annotations
+
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
+from connectors.commands.deferred import deferred
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
-from connectors.commands.printing import print_json, print_table, say, talk, tell
-from connectors.home.folder import Home
-from connectors.hub import hub, metrics
-from connectors.hub.following_seals import sealing
-from connectors.kafka import permissions, topics
-from connectors.kafka.relay import Relay, alone
+from connectors.commands.printing import print_json, print_outcome, print_table, say, talk, tell
+
+with deferred():
+    from connectors.home import folder
+    from connectors.hub import following_seals, hub, metrics
+    from connectors.kafka import permissions, topics
+    from connectors.kafka import relay as relays
 
 kafka = typer.Typer(no_args_is_help=True, help="Kafka: topics and who may use them.")
 OnlyOption = Annotated[
@@ -22,7 +26,7 @@ OnlyOption = Annotated[
 @kafka.command("init")
 def kafka_init(publisher: OnlyOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Make the topics, add partitions where the setting asks for more, and check that nothing is lost on them."""
-    opened = Home(home)
+    opened = folder.Home(home)
     done = topics.prepare(opened.settings, _publishers(opened, publisher))
     if as_json:
         print_json(done)
@@ -39,7 +43,7 @@ def kafka_acl(
     as_json: JsonOption = False,
 ) -> None:
     """Print or apply who may use which topics: a publisher writes its own, the hub reads all."""
-    opened = Home(home)
+    opened = folder.Home(home)
     settings = opened.settings
     rules = permissions.apply(settings, settings.publishers) if apply else permissions.rules(settings.publishers)
     if as_json:
@@ -51,7 +55,7 @@ def kafka_acl(
             say(rule.command(settings.kafka_bootstrap))
 
 
-def _publishers(home: Home, publisher: str | None) -> tuple[str, ...]:
+def _publishers(home: folder.Home, publisher: str | None) -> tuple[str, ...]:
     return home.settings.publishers if publisher is None else (home.member(publisher),)
 
 
@@ -66,17 +70,14 @@ def relay(
     as_json: JsonOption = False,
 ) -> None:
     """Send a publisher's events to its topics, each at least once and in order."""
-    opened = Home(home)
+    opened = folder.Home(home)
     # A long import holds the store; the relay goes on sending and notes its position later.
-    with alone(opened, opened.member(publisher)), opened.store(publisher, wait_s=1) as store:
-        sender, stop = Relay(store, opened.settings, tell), hub.stopping_at_signals()
+    with relays.alone(opened, opened.member(publisher)), opened.store(publisher, wait_s=1) as store:
+        sender, stop = relays.Relay(store, opened.settings, tell), hub.stopping_at_signals()
         measured = metrics.served(opened.settings, lambda: metrics.of_relay(publisher, sender.standing))
         # Where no hub follows this home, its relay is who seals what is due between two imports.
-        with measured, sealing(opened, stop) if follow else nullcontext():
+        with measured, following_seals.sealing(opened, stop) if follow else nullcontext():
             if follow:
                 talk.print(f"Relaying publisher {publisher}; end with Ctrl-C.")
             done = sender.run(stop, follow, start)
-    if as_json:
-        print_json(done)
-    else:
-        say(f"{done.events:,} events sent; all up to position {done.acknowledged:,} is acknowledged.")
+    print_outcome(as_json, done, f"{done.events:,} events sent; all up to position {done.acknowledged:,} is acknowledged.")

@@ -1,35 +1,46 @@
 """Commands about persons: keys, grants, erasure, restriction, legal hold, a person's own record."""
 
+from __future__ import annotations
+
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, OperatorOption, PublisherOption, ReasonOption, day
-from connectors.commands.printing import print_json, print_result, say
-from connectors.home.folder import Home
-from connectors.home.regional_key import tokeniser
-from connectors.hub import hub
-from connectors.persons import decryption, grants
-from connectors.persons.key_store import master_file
-from connectors.persons.subject_rights import own_record, take_measure
-from repository.controls.subject_measure import ERASURE, HOLD, RESTRICTION
-from repository.decisions.entity import Record
-from repository.persons.subject_keys import create_master
-from repository.registers.identifiers import CHINA
+from connectors.commands.deferred import deferred
+from connectors.commands.options import (
+    CHINA,
+    DEFAULT_HOME,
+    BasisOption,
+    HomeOption,
+    JsonOption,
+    LiftOption,
+    OperatorOption,
+    PublisherOption,
+    ReasonOption,
+    SubjectArgument,
+    day,
+)
+from connectors.commands.printing import print_json, print_outcome
+
+with deferred():
+    from connectors.commands import printed_results
+    from connectors.home import folder, regional_key
+    from connectors.hub import hub
+    from connectors.persons import decryption, grants, key_store, subject_rights
+    from repository.controls import subject_measure
+    from repository.persons import subject_keys
 
 grant = typer.Typer(no_args_is_help=True, help="Who may see which personal fields.")
 keys = typer.Typer(
     no_args_is_help=True, help="Keys of personal fields: a publisher's master key, a hub's key pair, granted keys."
 )
 subject = typer.Typer(no_args_is_help=True, help="A person's own record.")
-
-SubjectArgument = Annotated[
-    str, typer.Argument(metavar="SUBJECT", help="Pseudonym or entity id, or - to type id_type|number, which is not shown.")
-]
-BasisOption = Annotated[str, typer.Option("--basis", help="Legal basis, such as 'PIPL art. 47(1)'; it is recorded.")]
-LiftOption = Annotated[bool, typer.Option("--lift", help="End it.")]
+GrantArgument = Annotated[str, typer.Argument(help="Name of the grant.")]
+Record = dict[str, Any]
+Said = dict[str, Any]
+"""What is recorded about a decision: reason, basis, operator, and what else was said."""
 
 
 def erase(
@@ -42,7 +53,7 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Destroy a person's key and take pseudonym and personal fields out of every base; the events' bytes stay."""
-    records = _measure(home, publisher, subject_name, ERASURE, True, _said(reason, basis, operator))
+    records = _take(home, publisher, subject_name, subject_measure.ERASURE, True, _said(reason, basis, operator))
     _tell(as_json, records, "Subject {subject} is erased; bases take it out when they next see the log.")
 
 
@@ -56,7 +67,7 @@ def readmit(
     as_json: JsonOption = False,
 ) -> None:
     """Let an erased person be recorded again from now on; what was erased stays erased."""
-    records = _measure(home, publisher, subject_name, ERASURE, False, _said(reason, basis, operator))
+    records = _take(home, publisher, subject_name, subject_measure.ERASURE, False, _said(reason, basis, operator))
     _tell(as_json, records, "Subject {subject} may be recorded again from now on.")
 
 
@@ -74,9 +85,8 @@ def restrict(
     """Stop every use of a person's data but storage and audit, while it may not be erased yet."""
     retained = day(until)
     said = _said(reason, basis, operator) | ({} if retained is None else {"retention_until": retained})
-    records = _measure(home, publisher, subject_name, RESTRICTION, not lift, said)
-    ends = "free again" if lift else "restricted to storage"
-    _tell(as_json, records, f"Processing of subject {{subject}} is {ends}.")
+    records = _take(home, publisher, subject_name, subject_measure.RESTRICTION, not lift, said)
+    _tell(as_json, records, "Processing of subject {subject} is " + ("free again." if lift else "restricted to storage."))
 
 
 def hold(
@@ -90,17 +100,16 @@ def hold(
     as_json: JsonOption = False,
 ) -> None:
     """Place a legal hold, which forbids erasure."""
-    records = _measure(home, publisher, subject_name, HOLD, not lift, _said(reason, basis, operator))
-    ends = "may be erased again" if lift else "is held and not erased"
-    _tell(as_json, records, f"Subject {{subject}} {ends}.")
+    records = _take(home, publisher, subject_name, subject_measure.HOLD, not lift, _said(reason, basis, operator))
+    _tell(as_json, records, "Subject {subject} " + ("may be erased again." if lift else "is held and not erased."))
 
 
-def _measure(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: dict[str, Any]) -> list[Record]:
-    opened = Home(home)
-    return take_measure(opened, publisher, _named(name), measure, in_force, said, tokeniser(opened))
+def _take(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: Said) -> list[Record]:
+    opened = folder.Home(home)
+    return subject_rights.take_measure(opened, publisher, _named(name), measure, in_force, said, regional_key.tokeniser(opened))
 
 
-def _said(reason: str, basis: str, operator: str | None) -> dict[str, Any]:
+def _said(reason: str, basis: str, operator: str | None) -> Said:
     return {"reason": reason, "basis": basis, "operator": operator}
 
 
@@ -111,20 +120,17 @@ def _named(name: str) -> str:
 
 def _tell(as_json: bool, records: list[Record], sentence: str) -> None:
     """One sentence per entity about the person; in JSON the first record, and all their identities."""
-    if as_json:
-        names = ("event_id", "event_type", "publisher", "subject_id", "measure", "in_force", "recorded_at")
-        first = {name: records[0][name] for name in names}
-        print_json({**first, "subject_ids": [record["subject_id"] for record in records]})
-        return
-    for record in records:
-        say(sentence.format(subject=record["subject_id"]))
+    names = ("event_id", "event_type", "publisher", "subject_id", "measure", "in_force", "recorded_at")
+    first = {name: records[0][name] for name in names}
+    told = "\n".join(sentence.format(subject=record["subject_id"]) for record in records)
+    print_outcome(as_json, {**first, "subject_ids": [record["subject_id"] for record in records]}, told)
 
 
 @subject.command("export")
 def subject_export(subject_name: SubjectArgument, publisher: PublisherOption, home: HomeOption = DEFAULT_HOME) -> None:
     """Print all that a publisher has recorded of a person, in plain, as JSON: for that person alone."""
-    opened = Home(home)
-    print_json(own_record(opened, publisher, _named(subject_name), tokeniser(opened)))
+    opened = folder.Home(home)
+    print_json(subject_rights.own_record(opened, publisher, _named(subject_name), regional_key.tokeniser(opened)))
 
 
 # -- grants --------------------------------------------------------------------------------------------------------
@@ -146,7 +152,7 @@ def grant_issue(
     """Let an account at the hub see groups of personal fields of this publisher's subjects; then `yrd keys export`."""
     listed = [each.strip() for each in groups.split(",") if each.strip()]
     said = {"basis": basis, "operator": operator}
-    record = grants.issue_grant(Home(home), publisher, name, to, purpose, listed, _end_of(until), said)
+    record = grants.issue_grant(folder.Home(home), publisher, name, to, purpose, listed, _end_of(until), said)
     _granted(as_json, record, f"{to} may see {', '.join(record['field_groups'])} of publisher {publisher} until {until}.")
 
 
@@ -157,31 +163,27 @@ def _end_of(until: str) -> datetime:
 
 @grant.command("revoke")
 def grant_revoke(
-    name: Annotated[str, typer.Argument(help="Name of the grant.")],
+    name: GrantArgument,
     publisher: PublisherOption,
     reason: ReasonOption,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """End a grant before its time; the hub destroys its keys when it sees this."""
-    record = grants.revoke_grant(Home(home), publisher, name, {"reason": reason})
+    record = grants.revoke_grant(folder.Home(home), publisher, name, {"reason": reason})
     _granted(as_json, record, f"Grant {name} of publisher {publisher} is revoked.")
 
 
 def _granted(as_json: bool, record: Record, sentence: str) -> None:
-    if as_json:
-        print_json(
-            {name: record[name] for name in ("event_id", "event_type", "publisher", "business_key", "field_groups", "in_force")}
-        )
-    else:
-        say(sentence)
+    names = ("event_id", "event_type", "publisher", "business_key", "field_groups", "in_force")
+    print_outcome(as_json, {name: record[name] for name in names}, sentence)
 
 
 @grant.command("list")
 def grant_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List the grants that the base knows."""
     sql = "SELECT grant_name, publisher, grantee, purpose, field_groups, expires_at, in_force FROM grants ORDER BY ALL"
-    print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
+    printed_results.print_listed(hub.read(folder.Home(home), sql), as_json)
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
@@ -197,21 +199,23 @@ def keys_create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a publisher's master key, or a hub's key pair; secrets are never printed."""
-    opened = Home(home)
+    opened = folder.Home(home)
     if (publisher is None) == (hub_file is None):
         raise typer.BadParameter("say either --publisher CODE or --hub FILE.")
     if hub_file is not None:
         mark = grants.create_hub_key(opened, hub_file)
-        _key(as_json, f"Wrote the public key {mark} to {hub_file}; send it to the publishers.", fingerprint=mark, file=hub_file)
+        told = f"Wrote the public key {mark} to {hub_file}; send it to the publishers."
+        print_outcome(as_json, {"fingerprint": mark, "file": hub_file}, told)
         return
-    path = master_file(opened, opened.member(str(publisher)))
-    create_master(path)
-    _key(as_json, f"Made {path}. Keep a copy in a safe place: without it no personal field of {publisher} opens.", file=path)
+    path = key_store.master_file(opened, opened.member(str(publisher)))
+    subject_keys.create_master(path)
+    told = f"Made {path}. Keep a copy in a safe place: without it no personal field of {publisher} opens."
+    print_outcome(as_json, {"file": path}, told)
 
 
 @keys.command("export")
 def keys_export(
-    name: Annotated[str, typer.Argument(help="Name of the grant.")],
+    name: GrantArgument,
     file: Annotated[Path, typer.Argument(help="File to write.")],
     publisher: PublisherOption,
     to: Annotated[Path, typer.Option("--to", help="The hub's public key, as `yrd keys create --hub` wrote it.")],
@@ -219,8 +223,9 @@ def keys_export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the keys that a grant opens, wrapped to the hub's public key. Again after imports: new subjects have new keys."""
-    count = grants.export_keys(Home(home), publisher, name, to, file)
-    _key(as_json, f"Wrote keys of {count:,} subjects to {file}; only the hub's private key opens it.", subjects=count, file=file)
+    count = grants.export_keys(folder.Home(home), publisher, name, to, file)
+    told = f"Wrote keys of {count:,} subjects to {file}; only the hub's private key opens it."
+    print_outcome(as_json, {"subjects": count, "file": file}, told)
 
 
 @keys.command("import")
@@ -230,13 +235,6 @@ def keys_import(
     as_json: JsonOption = False,
 ) -> None:
     """Take over the keys of a grant, at the hub."""
-    said = decryption.import_keys(Home(home), file)
-    sentence = f"Took over keys of {said['subjects']:,} subjects for grant {said['grant']} of publisher {said['publisher']}."
-    _key(as_json, sentence, **{name: said[name] for name in ("publisher", "grant", "groups", "subjects")})
-
-
-def _key(as_json: bool, sentence: str, **fields: object) -> None:
-    if as_json:
-        print_json(fields)
-    else:
-        say(sentence)
+    said = decryption.import_keys(folder.Home(home), file)
+    told = f"Took over keys of {said['subjects']:,} subjects for grant {said['grant']} of publisher {said['publisher']}."
+    print_outcome(as_json, {name: said[name] for name in ("publisher", "grant", "groups", "subjects")}, told)

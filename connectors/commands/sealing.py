@@ -1,23 +1,29 @@
 """Commands of those who sign: seal a log, make signing keys, keep the member list."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connectors.access.sealing import sealable
+from connectors.commands.deferred import deferred
 from connectors.commands.options import DEFAULT_HOME, HomeOption, JsonOption, PublisherOption
-from connectors.commands.printing import print_json, print_result, say
-from connectors.home.folder import Home
-from connectors.hub import hub
-from connectors.proof import sealing
-from connectors.proof.member_list import list_member, revoke_key, rotate_key
-from repository.events.identity import LOG
-from repository.keys import signing
-from repository.proof.member import Statement
-from repository.proof.seal import Seal
-from repository.proof.signed_note import VerifierKey
+from connectors.commands.printing import print_outcome
+
+with deferred():
+    from connectors.access import sealing as access_sealing
+    from connectors.audit import statements
+    from connectors.commands import printed_results
+    from connectors.home import folder
+    from connectors.hub import hub
+    from connectors.proof import member_list as members
+    from connectors.proof import sealing
+    from repository.events import identity
+    from repository.keys import signing
+    from repository.proof import member as member_records
+    from repository.proof import signed_note
 
 signer = typer.Typer(
     no_args_is_help=True, help="Signing keys: a publisher's and the access log's for seals, the hub's for countersignatures."
@@ -31,53 +37,33 @@ KeyFileArgument = Annotated[Path, typer.Argument(help="File with the member's pu
 
 def seal(publisher: PublisherOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Seal a log, a publisher's or "access": sign the Merkle root of all that it holds, and record that as an event."""
-    opened = Home(home)
-    key = signing.load(sealing.key_file(opened, publisher if publisher == LOG else opened.member(publisher)))
-    with opened.lock(f"publisher-{publisher}", "sealing"), sealable(opened, publisher) as store:
+    opened = folder.Home(home)
+    key = signing.load(sealing.key_file(opened, publisher if publisher == identity.LOG else opened.member(publisher)))
+    with opened.lock(f"publisher-{publisher}", "sealing"), access_sealing.sealable(opened, publisher) as store:
         made = sealing.seal_now(opened, store, key, datetime.now(UTC))
-    if as_json:
-        print_json(None if made is None else _shown(made))
-    else:
-        say(sealing.said_of(made) if made else f"Nothing has come since the last seal of {publisher}.")
-
-
-def _shown(made: Seal) -> dict[str, object]:
-    return {
-        "publisher": made.publisher,
-        "seal": made.number,
-        "tree_size": made.size,
-        "last_position": made.last_position,
-        "root": made.root.hex(),
-        "hash_algorithm": made.algorithm,
-        "leaves": dict(made.counts),
-        "sealed_at": made.sealed_at,
-    }
+    told = sealing.said_of(made) if made else f"Nothing has come since the last seal of {publisher}."
+    print_outcome(as_json, None if made is None else statements.sealed_fields(made), told)
 
 
 @signer.command("create")
 def signer_create(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Make the signing key of a publisher or of the hub; the private half never leaves its file."""
-    opened = Home(home)
+    opened = folder.Home(home)
     made = sealing.create_key(opened, _who(opened, publisher))
-    if as_json:
-        print_json({"verifier_key": str(made.verifier), "file": sealing.public_key_file(opened, publisher)})
-    else:
-        say(f"Made {sealing.key_file(opened, publisher)}. Hand out its public half:\n{made.verifier}")
+    told = f"Made {sealing.key_file(opened, publisher)}. Hand out its public half:\n{made.verifier}"
+    print_outcome(as_json, {"verifier_key": str(made.verifier), "file": sealing.public_key_file(opened, publisher)}, told)
 
 
 @signer.command("show")
 def signer_show(publisher: WhoOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Print a public key in the form of signed notes: name, key id, key."""
-    opened = Home(home)
-    key = signing.load(sealing.key_file(opened, _who(opened, publisher))).verifier
-    if as_json:
-        print_json({"verifier_key": str(key)})
-    else:
-        say(str(key))
+    opened = folder.Home(home)
+    key = str(signing.load(sealing.key_file(opened, _who(opened, publisher))).verifier)
+    print_outcome(as_json, {"verifier_key": key}, key)
 
 
-def _who(home: Home, publisher: str) -> str:
-    return publisher if publisher in (sealing.HUB, LOG) else home.member(publisher)
+def _who(home: folder.Home, publisher: str) -> str:
+    return publisher if publisher in (sealing.HUB, identity.LOG) else home.member(publisher)
 
 
 @member.command("add")
@@ -85,7 +71,7 @@ def member_add(
     code: CodeArgument, key: KeyFileArgument, first: FromOption = 0, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
 ) -> None:
     """List a member with its public key; signed with the key of the regional office in this home."""
-    _tell(as_json, list_member(Home(home), code, _key(key), first, datetime.now(UTC)))
+    _tell(as_json, members.list_member(folder.Home(home), code, _key(key), first, datetime.now(UTC)))
 
 
 @member.command("rotate")
@@ -101,7 +87,7 @@ def member_rotate(
 ) -> None:
     """Give a member another key, from a position of its log on."""
     by = None if signed_by is None else signing.load(signed_by)
-    _tell(as_json, rotate_key(Home(home), code, _key(key), first, datetime.now(UTC), by))
+    _tell(as_json, members.rotate_key(folder.Home(home), code, _key(key), first, datetime.now(UTC), by))
 
 
 @member.command("revoke")
@@ -109,7 +95,7 @@ def member_revoke(
     code: CodeArgument, key: KeyFileArgument, first: FromOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
 ) -> None:
     """Revoke a member's key: seals from a position of its log on are refused."""
-    _tell(as_json, revoke_key(Home(home), code, _key(key), first, datetime.now(UTC)))
+    _tell(as_json, members.revoke_key(folder.Home(home), code, _key(key), first, datetime.now(UTC)))
 
 
 @member.command("list")
@@ -117,18 +103,14 @@ def member_list(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
     """List the member records that the base holds."""
     cells = "member, version AS number, event_type, verifier_key, from_position, recorded_at"
     sql = f"SELECT {cells} FROM member_history ORDER BY member, version"
-    print_result(hub.read(Home(home), sql), "json" if as_json else "table", None)
+    printed_results.print_listed(hub.read(folder.Home(home), sql), as_json)
 
 
-def _key(path: Path) -> VerifierKey:
+def _key(path: Path) -> signed_note.VerifierKey:
     return signing.read_keys(path)[0]
 
 
-def _tell(as_json: bool, made: Statement) -> None:
-    if as_json:
-        print_json(
-            {"event_type": made.event_type, "member": made.member, "number": made.number, "key": made.key.label,
-             "from_position": made.from_position}
-        )  # fmt: skip
-    else:
-        say(f"{made.event_type}: member {made.member}, key {made.key.label}, from position {made.from_position} of its log on.")
+def _tell(as_json: bool, made: member_records.Statement) -> None:
+    fields = {"event_type": made.event_type, "member": made.member, "number": made.number, "key": made.key.label}
+    told = f"{made.event_type}: member {made.member}, key {made.key.label}, from position {made.from_position} of its log on."
+    print_outcome(as_json, {**fields, "from_position": made.from_position}, told)

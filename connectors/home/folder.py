@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from connectors.home.refused import Refused
 from connectors.home.roles import require
-from connectors.home.settings import Settings, publisher_codes, read_settings, secret
+from connectors.home.settings import SettingError, Settings, publisher_codes, read_settings, secret
 from repository.store.publisher import Publisher
 
 LOCK_POLL_S = 0.02
@@ -60,9 +61,9 @@ class Home:
         return cls(folder)
 
     def member(self, code: str) -> str:
-        """The publisher code, checked. Raises NoHome's sibling ValueError for one that is no member."""
+        """The publisher code, checked. Raises Refused for one that is no member."""
         if code not in self.settings.publishers:
-            raise ValueError(f'"{code}" is no publisher of this home; members are {", ".join(self.settings.publishers)}.')
+            raise Refused(f'"{code}" is no publisher of this home; members are {", ".join(self.settings.publishers)}.')
         return code
 
     # -- opening --
@@ -102,7 +103,7 @@ class Home:
             # An import holds the store's write lock for as long as it records; other writers wait for it.
             wait = {"SQLITE_LOCK_TIMEOUT": str(self.settings.lock_wait_s if wait_s is None else wait_s)}
             return {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(self.store_file(code))} | wait
-        url = urlsplit(self.settings.store_url)
+        url = self._store_address()
         schema = f"yrd_{code}"
         _make_schema(self.settings.store_url, self.store_password, schema)
         return {
@@ -118,10 +119,18 @@ class Home:
     @property
     def store_password(self) -> str:
         """The password of store_url: from the URL, the file that a setting names, or PGPASSWORD. Raises SettingError."""
-        in_url = urlsplit(self.settings.store_url).password
+        in_url = self._store_address().password
         if in_url or not self.settings.store_password_file:
             return in_url or os.environ.get("PGPASSWORD", "")
         return secret("store_password_file", self.settings.store_password_file)
+
+    def _store_address(self) -> SplitResult:
+        try:
+            return urlsplit(self.settings.store_url)
+        except ValueError as error:
+            raise SettingError(
+                f"The setting store_url is no address ({error}); write postgresql://user@host:port/database."
+            ) from error
 
     # -- locking --
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from connectors.base.base import Base
+from connectors.home.refused import Refused
 from connectors.hub.status import status
 from projections.projector import content_digest
 from repository.store.log import Log
@@ -34,7 +35,7 @@ def _skip(base: Base, _: Log, arguments: Result) -> Result:
         "UPDATE quarantine SET state = 'skipped', note = ? WHERE quarantine_no = ? AND state = 'held' RETURNING 1", [note, number]
     ).fetchall()
     if not changed:
-        raise ValueError(f"No held record has the number {number}; list them with `yrd quarantine list`.")
+        raise Refused(f"No held record has the number {number}; list them with `yrd quarantine list`.")
     return {"skipped": number}
 
 
@@ -46,7 +47,7 @@ def _skip_gap(base: Base, _: Log, arguments: Result) -> Result:
         given,
     ).fetchall()
     if not changed:
-        raise ValueError(f"No version {given[1]} of {given[0]} is missing; list the gaps with `yrd gaps list`.")
+        raise Refused(f"No version {given[1]} of {given[0]} is missing; list the gaps with `yrd gaps list`.")
     return {"skipped": arguments["entity"], "version": arguments["version"]}
 
 
@@ -58,7 +59,7 @@ def _said(base: Base, _: Log, arguments: Result) -> Result:
         [arguments.get("moment")],
     ).fetchall()
     if not found:
-        raise ValueError(f"The base showed nothing yet at {arguments.get('moment')}; its first commit came later.")
+        raise Refused(f"The base showed nothing yet at {arguments.get('moment')}; its first commit came later.")
     file, committed_at, positions = found[0]
     return {"base": file, "committed_at": committed_at, "positions": json.loads(positions)}
 

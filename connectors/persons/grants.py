@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
 from connectors.persons.recording import persons
 from repository.controls.grant import KIND, GrantRefused, issue, revoke
 from repository.decisions.entity import Record
@@ -88,7 +89,7 @@ def hub_key_file(home: Home) -> Path:
 def create_hub_key(home: Home, public: Path) -> str:
     """Make the hub's key pair; the public key goes to the file `public`, to be sent to publishers. Its fingerprint."""
     if public.exists():
-        raise ValueError(f"{public} exists already; name another file.")
+        raise Refused(f"{public} exists already; name another file.")
     secret = create_secret(hub_key_file(home), HUB_HEADER, "hub key")
     key = X25519PrivateKey.from_private_bytes(secret).public_key()
     public.write_text(f"{PUBLIC_HEADER}\n{key.public_bytes_raw().hex()}\n", "ascii")
@@ -126,7 +127,7 @@ def export_keys(home: Home, code: str, name: str, recipient: Path, file: Path) -
     Subjects that were erased have none, and those whose processing is restricted are left out.
     """
     if file.exists():
-        raise ValueError(f"{file} exists already; name another file.")
+        raise Refused(f"{file} exists already; name another file.")
     public = read_public(recipient)
     with home.store(home.member(code)) as store, persons(home, store) as subjects:
         grant = _newest(store, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
 from repository.controls.subject_measure import ERASURE, KIND
 from repository.events.encoding import decode_own
 from repository.persons.subject_keys import SubjectKeys, load_master
@@ -57,7 +58,7 @@ class KeyStore:
         code = self.store.code
         path, file = master_file(self.home, code), key_store_file(self.home, code)
         if not path.exists() and not file.exists():
-            raise ValueError(
+            raise Refused(
                 f"Personal fields need a master key, and {path} is missing: make it with `yrd keys create --publisher {code}`."
             )
         master, url = load_master(path), self.home.settings.key_store_url

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.home.folder import Busy, Home
+from connectors.home.refused import Refused
 from repository.events.encoding import NotAnEvent, decode
 from repository.events.identity import LOG as ACCESS_LOG
 from repository.events.identity import entity_id
@@ -175,7 +176,7 @@ def _new_facts(before: Seal, tree: TreeFiles) -> bool:
 
 def _seal(store: Publisher, tree: TreeFiles, before: Seal | None, now: datetime) -> Seal:
     if not tree.size:
-        raise ValueError(f"The log of {store.code} is empty; there is nothing to seal.")
+        raise Refused(f"The log of {store.code} is empty; there is nothing to seal.")
     number = 1 if before is None else before.number + 1
     marks = marks_between(0 if before is None else before.size, tree.size, tree.subtree, tree.algorithm)
     return Seal(

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from connectors.base.base import wait_until
 from connectors.commands.printing import out
 from connectors.home.folder import Home
-from connectors.hub.owner import serving
+from connectors.home.refused import Refused
+from connectors.hub import owner
 from connectors.kafka import topics
 from connectors.kafka.relay import tracked
 
@@ -23,8 +24,8 @@ def running(home: Home) -> Iterator[None]:
     names = [("project", "--follow"), *(("relay", "--publisher", code, "--follow") for code in publishers)]
     processes = [_begun(home, *name) for name in names]
     try:
-        if not wait_until(lambda: serving(home), PATIENCE_S):
-            raise ValueError(f"The following projector did not start within {PATIENCE_S} s; see {home.folder / 'kafka.log'}.")
+        if not wait_until(lambda: owner.serving(home), PATIENCE_S):
+            raise Refused(f"The following projector did not start within {PATIENCE_S} s; see {home.folder / 'kafka.log'}.")
         out.print(f"Over Kafka: {len(made)} topics, {len(publishers)} relays and a projector that follows.")
         yield
     finally:
@@ -41,12 +42,12 @@ def _begun(home: Home, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_relays(home: Home) -> None:
-    """Wait until the brokers have acknowledged everything recorded. Raises ValueError where it takes long."""
+    """Wait until the brokers have acknowledged everything recorded. Raises Refused where it takes long."""
     with home.stores() as stores:
         for store in stores:
             sent = tracked(store, home.settings)
             if not wait_until(lambda sent=sent, store=store: sent.position >= store.newest_position(), PATIENCE_S):  # type: ignore[misc]
-                raise ValueError(
+                raise Refused(
                     f"The relay of publisher {store.code} did not send everything within {PATIENCE_S} s; "
                     f"see {home.folder / 'kafka.log'}."
                 )
