@@ -65,6 +65,15 @@ FOREIGN = (
     ("sqlite3", "Error"),
 )
 """What libraries raise for what lies outside this program, by module and name: none of them is loaded to look for its errors."""
+EXTRAS = {
+    "avro": "contracts",
+    "confluent_kafka": "librdkafka",
+    "httpx": "registry",
+    "prometheus_client": "metrics",
+    "psycopg": "postgres",
+    "psycopg_pool": "postgres",
+}
+"""Libraries that only some need -> the extra that installs them."""
 
 
 def main() -> None:
@@ -91,6 +100,10 @@ def run(arguments: list[str]) -> int:
 
 def _sentence(error: Exception) -> str | None:
     """What a person is told of an error; None where it is no person's fault but ours."""
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
+        return (
+            f"This needs {error.name}, which is not installed; install the extra {extra}: pip install 'yrd-repository[{extra}]'."
+        )
     if type(error).__module__.split(".")[0] not in OURS and not isinstance(error, _foreign()):
         return None
     if isinstance(error, OSError) and error.filename is not None:

@@ -1,27 +1,24 @@
-"""Metrics of the followers for Prometheus: what the pulse of a projector and the standing of a relay say, at each scrape."""
+"""Metrics of the followers for Prometheus: what the pulse of a projector and the standing of a relay say, at each scrape.
+
+The library is the extra `metrics`: it is loaded where metrics are served, and nowhere else.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from connectors.base.pulse import Pulse
 from connectors.home.settings import Settings
-from connectors.kafka.relay import Standing
 
-Collected = Callable[[], Iterable[Metric]]
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
+    from connectors.base.pulse import Pulse
+    from connectors.kafka.relay import Standing
 
-class _Collects(Collector):
-    """A function as a collector."""
-
-    def __init__(self, collect: Collected) -> None:
-        self._collect = collect
-
-    def collect(self) -> Iterable[Metric]:
-        return self._collect()
+Collected = Callable[[], "Iterable[Metric]"]
 
 
 @contextmanager
@@ -30,8 +27,10 @@ def served(settings: Settings, collect: Collected) -> Iterator[None]:
     if not settings.metrics_port:
         yield
         return
+    from prometheus_client import CollectorRegistry, start_http_server
+
     metrics = CollectorRegistry()
-    metrics.register(_Collects(collect))
+    metrics.register(_collector(collect))
     server, thread = start_http_server(settings.metrics_port, settings.metrics_address, metrics)
     try:
         yield
@@ -42,8 +41,21 @@ def served(settings: Settings, collect: Collected) -> Iterator[None]:
             thread.join(5)
 
 
+def _collector(collect: Collected) -> Collector:
+    """A function as a collector."""
+    from prometheus_client.registry import Collector
+
+    class Collects(Collector):
+        def collect(self) -> Iterable[Metric]:
+            return collect()
+
+    return Collects()
+
+
 def of_projector(pulse: Pulse) -> Iterable[Metric]:
     """Metrics of a following projector."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     yield CounterMetricFamily("yrd_projected_events", "Events applied by this follower.", value=pulse.events)
     hindered = "1 while something is in the way of following, else 0."
     yield GaugeMetricFamily("yrd_hindered", hindered, value=int(bool(pulse.trouble)))
@@ -58,6 +70,8 @@ def of_projector(pulse: Pulse) -> Iterable[Metric]:
 
 def of_relay(publisher: str, standing: Standing) -> Iterable[Metric]:
     """Metrics of a following relay."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     label = [publisher]
     sent = CounterMetricFamily("yrd_relayed_events", "Events sent by this relay.", labels=("publisher",))
     sent.add_metric(label, standing.events)

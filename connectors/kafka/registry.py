@@ -1,21 +1,24 @@
 """Numbers of contracts on topics: from a Confluent-compatible schema registry, or from the lock file of the contracts.
 
 A number that can't be looked up now is waited for (RegistryUnavailable); one that nobody knows means that no contract here
-wrote the record, and no other schema is tried on it.
+wrote the record, and no other schema is tried on it. What talks to a registry is the extra `registry`, loaded where one is set.
 """
+
+from __future__ import annotations
 
 import json
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx
 from fastavro.schema import SchemaParseException
 
 from connectors.kafka import names
 from repository.store.log import LogUnavailable
 from schemas import ids
-from schemas.compatibility import problems
 from schemas.contracts import Contract, versions
+
+if TYPE_CHECKING:
+    import httpx
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 NOT_FOUND = 404
@@ -59,7 +62,10 @@ class Registry:
     """A Confluent-compatible schema registry. Raises RegistryUnavailable, SchemaRefused."""
 
     def __init__(self, url: str) -> None:
+        import httpx
+
         self.url = url.rstrip("/")
+        self._silences = (httpx.HTTPError, httpx.InvalidURL)
         self._client = httpx.Client(timeout=TIMEOUT_S, headers={"Accept": "application/vnd.schemaregistry.v1+json"})
         self._numbers: dict[tuple[str, Contract], int] = {}
         self._contracts: dict[int, Contract] = {}
@@ -74,6 +80,8 @@ class Registry:
         return self._numbers[key]
 
     def _register(self, topic: str, known: Contract) -> int:
+        from schemas.compatibility import problems
+
         found = problems()
         if found:
             raise SchemaRefused(f"{found[0]} Nothing was registered.")
@@ -116,7 +124,7 @@ class Registry:
             raise self._silent[1]
         try:
             answer = self._client.request(method, self.url + path, json=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except self._silences as error:
             raise self._unavailable(f"does not answer ({error or type(error).__name__})") from error
         if answer.status_code >= 500:
             raise self._unavailable(f"is not well ({_said(answer)})")

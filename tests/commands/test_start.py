@@ -1,8 +1,9 @@
-"""How a command starts: what it loads, and that our mistakes show themselves."""
+"""How a command starts: what it loads, what it says of a missing extra, and that our mistakes show themselves."""
 
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from connectors.command_line import FOREIGN, run
+from connectors.command_line import EXTRAS, FOREIGN, run
 from connectors.commands import reading
 from connectors.commands.deferred import deferred
 from connectors.home.refused import Refused
@@ -59,6 +60,7 @@ def test_commands_load_only_what_they_need(tmp_path: Path) -> None:
     home = ("--home", region(tmp_path).folder)
     assert loaded(("profiles", "list")) & {"avro", "duckdb", "eventsourcing", "httpx", "kafka", "prometheus_client"} == set()
     assert loaded(("key", "create", *home)) & {"duckdb", "polars", "pyarrow", "kafka"} == set()
+    assert loaded(("status", *home), ("query", "SELECT 1", *home)) & {"avro", "httpx", "kafka", "prometheus_client"} == set()
 
 
 def test_a_deferred_module_is_loaded_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +70,30 @@ def test_a_deferred_module_is_loaded_when_it_is_used(monkeypatch: pytest.MonkeyP
         from schemas import ids
     assert type(ids) is not ModuleType
     assert ids.locked() and type(ids) is ModuleType
+
+
+# -- what is not there ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    for library, arguments in (("avro", ["schemas", "check"]), ("psycopg", ["heartbeat", "--publisher", "31", "--source", "x"])):
+        home = region(tmp_path / library, store_url="postgresql://nobody@127.0.0.1:1/none").folder
+        given = [*arguments, *(["--home", str(home)] if "--publisher" in arguments else [])]
+        program = (
+            f"import sys; sys.modules[{library!r}] = None; from connectors.command_line import run; sys.exit(run({given!r}))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        extra = EXTRAS[library]
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert f"install the extra {extra}: pip install 'yrd-repository[{extra}]'." in done.stderr
+
+
+def test_every_extra_that_is_named_installs_its_library() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for library, extra in EXTRAS.items():
+        package = library.replace("_", "-").removesuffix("-pool")
+        assert any(each.startswith(package) for each in project["optional-dependencies"][extra]), (library, extra)
+        assert not any(each.startswith(package) for each in project["dependencies"]), library
 
 
 # -- whose fault ---------------------------------------------------------------------------------------------------
