@@ -7,6 +7,7 @@ import typer
 from connectors.collecting import collect_rarely
 from connectors.commands import access_log, administering, audit, broker, privacy, publishing, reading, sealing
 from connectors.commands.demo import demo
+from connectors.commands.printing import warn
 
 app = typer.Typer(
     name="yrd",
@@ -49,11 +50,14 @@ for name, group in (
     ("member", sealing.member),
     ("audit", audit.audit),
     ("access", access_log.access),
-    ("keys", privacy.keys),
+    ("personal-keys", privacy.keys),
     ("grant", privacy.grant),
     ("subject", privacy.subject),
 ):
     app.add_typer(group, name=name)
+
+RENAMED = {"keys": "personal-keys"}
+"""Former names, which are understood until the next release."""
 
 OURS = ("schemas", "repository", "projections", "connectors")
 FOREIGN = (
@@ -85,7 +89,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status. What it can't do is told in a sentence; a mistake in the program is raised."""
     try:
-        app(arguments, prog_name="yrd")
+        app(_renamed(arguments), prog_name="yrd")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except KeyboardInterrupt:
@@ -96,6 +100,14 @@ def run(arguments: list[str]) -> int:
             raise
         return _failed(sentence)
     return 0
+
+
+def _renamed(arguments: list[str]) -> list[str]:
+    if not arguments or arguments[0] not in RENAMED:
+        return arguments
+    former, *rest = arguments
+    warn(f"yrd: `yrd {former}` is now `yrd {RENAMED[former]}`; the next release does not know the old name any more.")
+    return [RENAMED[former], *rest]
 
 
 def _sentence(error: Exception) -> str | None:

@@ -149,7 +149,7 @@ def grant_issue(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Let an account at the hub see groups of personal fields of this publisher's subjects; then `yrd keys export`."""
+    """Let an account at the hub see groups of personal fields of this publisher's subjects; then `yrd personal-keys export`."""
     listed = [each.strip() for each in groups.split(",") if each.strip()]
     said = {"basis": basis, "operator": operator}
     record = grants.issue_grant(folder.Home(home), publisher, name, to, purpose, listed, _end_of(until), said)
@@ -218,7 +218,7 @@ def keys_export(
     name: GrantArgument,
     file: Annotated[Path, typer.Argument(help="File to write.")],
     publisher: PublisherOption,
-    to: Annotated[Path, typer.Option("--to", help="The hub's public key, as `yrd keys create --hub` wrote it.")],
+    to: Annotated[Path, typer.Option("--to", help="The hub's public key, as `yrd personal-keys create --hub` wrote it.")],
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:

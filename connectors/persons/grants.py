@@ -98,7 +98,7 @@ def create_hub_key(home: Home, public: Path) -> str:
 
 def hub_secret(home: Home) -> bytes:
     """The hub's private key. Raises KeyUnreadable or KeyExposed."""
-    way_out = "make one with `yrd keys create --hub FILE` and have the publishers export anew"
+    way_out = "make one with `yrd personal-keys create --hub FILE` and have the publishers export anew"
     return load_secret(hub_key_file(home), HUB_HEADER, "hub key", way_out)
 
 
@@ -114,7 +114,7 @@ def read_public(path: Path) -> X25519PublicKey:
         return X25519PublicKey.from_public_bytes(bytes.fromhex(digits if head == PUBLIC_HEADER else ""))
     except ValueError:
         raise KeyUnreadable(
-            f"{path} is no public key of a hub: ask the hub for the file that `yrd keys create --hub` wrote."
+            f"{path} is no public key of a hub: ask the hub for the file that `yrd personal-keys create --hub` wrote."
         ) from None
 
 

@@ -21,8 +21,8 @@ COMMANDS = (
     "access check", "access purge", "quarantine list", "quarantine retry", "quarantine skip", "gaps list", "gaps skip", "profiles list",
     "profiles show", "profiles check", "profiles draft", "schemas check", "schemas lock", "key create", "key export", "key import",
     "relay", "kafka init", "kafka acl", "seal", "signer create", "signer show", "member add", "member rotate", "member revoke",
-    "member list", "audit prove", "audit verify", "audit consistency", "erase", "readmit", "restrict", "hold", "keys create",
-    "keys export", "keys import", "grant issue", "grant revoke", "grant list", "subject export",
+    "member list", "audit prove", "audit verify", "audit consistency", "erase", "readmit", "restrict", "hold", "personal-keys create",
+    "personal-keys export", "personal-keys import", "grant issue", "grant revoke", "grant list", "subject export",
 )  # fmt: skip
 IMPORT_KEYS = {
     "publisher", "kind", "source", "rows_read", "rows_mapped", "rows_rejected", "rows_skipped", "facts_new", "facts_changed",

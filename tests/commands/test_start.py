@@ -1,4 +1,4 @@
-"""How a command starts: what it loads, what it says of a missing extra, and that our mistakes show themselves."""
+"""How a command starts: what it loads, what it says of a missing extra and of a former name, and that our mistakes show themselves."""
 
 import json
 import subprocess
@@ -11,12 +11,13 @@ from types import ModuleType
 
 import pytest
 
+from connectors import command_line
 from connectors.command_line import EXTRAS, FOREIGN, run
 from connectors.commands import reading
 from connectors.commands.deferred import deferred
 from connectors.home.refused import Refused
 from tests.documents.test_documents import command_names
-from tests.support.dumps_for_tests import region
+from tests.support.dumps_for_tests import Yrd, region
 from tests.support.project import ROOT
 
 HEAVY = {
@@ -94,6 +95,15 @@ def test_every_extra_that_is_named_installs_its_library() -> None:
         package = library.replace("_", "-").removesuffix("-pool")
         assert any(each.startswith(package) for each in project["optional-dependencies"][extra]), (library, extra)
         assert not any(each.startswith(package) for each in project["dependencies"]), library
+
+
+def test_a_former_name_is_understood_and_corrected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yrd = Yrd(region(tmp_path).folder, capsys)
+    for former, name in command_line.RENAMED.items():
+        assert yrd(former, "--help", home=False) == 0
+        assert f"Usage: yrd {name} " in yrd.out and f"`yrd {former}` is now `yrd {name}`" in yrd.err
+    assert yrd("keys", "create", "--publisher", "31", "--json") == 0 and json.loads(yrd.out)["file"].endswith("master-31.key")
+    assert yrd("--help", home=False) == 0 and "│ keys " not in yrd.out
 
 
 # -- whose fault ---------------------------------------------------------------------------------------------------

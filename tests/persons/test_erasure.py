@@ -219,7 +219,7 @@ def test_a_missing_exposed_or_wrong_key_file_is_a_sentence_and_exit_1(yrd: Comma
     assert "is not the one of the key store" in yrd.failure(*export)
     path.unlink()
     assert "is missing" in yrd.failure(*export)
-    assert "exists already" not in yrd.failure("keys", "create", "--publisher", "99")
+    assert "exists already" not in yrd.failure("personal-keys", "create", "--publisher", "99")
 
 
 def test_a_subject_that_nobody_knows_is_a_sentence(yrd: CommandLine) -> None:

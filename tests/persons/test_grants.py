@@ -254,7 +254,7 @@ def test_a_hub_key_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(KeyExposed):
         names(home)
     hub_key_file(home).unlink()
-    with pytest.raises(KeyUnreadable, match="yrd keys create --hub"):
+    with pytest.raises(KeyUnreadable, match="yrd personal-keys create --hub"):
         names(home)
 
 
@@ -292,9 +292,9 @@ def test_grants_and_keys_as_commands(tmp_path: Path, capsys: pytest.CaptureFixtu
     home = region(tmp_path)
     yrd = CommandLine(home.folder, capsys)
     yrd.json("key", "create")
-    assert str(yrd.json("keys", "create", "--publisher", "31")["file"]).endswith("master-31.key")
-    assert "exists already" in yrd.failure("keys", "create", "--publisher", "31")
-    assert len(yrd.json("keys", "create", "--hub", tmp_path / "hub.pub")["fingerprint"]) == 16
+    assert str(yrd.json("personal-keys", "create", "--publisher", "31")["file"]).endswith("master-31.key")
+    assert "exists already" in yrd.failure("personal-keys", "create", "--publisher", "31")
+    assert len(yrd.json("personal-keys", "create", "--hub", tmp_path / "hub.pub")["fingerprint"]) == 16
     insured(home, tmp_path, *(each.row() for each in EVERYBODY))
     given = (
         "--publisher",
@@ -310,13 +310,13 @@ def test_grants_and_keys_as_commands(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert "no group of personal fields" in yrd.failure("grant", "issue", "G1", *given, "--groups", "names")
     assert yrd.json("grant", "issue", "G1", *given, "--groups", "identity, contact")["field_groups"] == ["identity", "contact"]
-    made = yrd.json("keys", "export", "G1", tmp_path / "g1.keys", "--publisher", "31", "--to", tmp_path / "hub.pub")
+    made = yrd.json("personal-keys", "export", "G1", tmp_path / "g1.keys", "--publisher", "31", "--to", tmp_path / "hub.pub")
     assert made["subjects"] == 3
-    assert yrd.json("keys", "import", tmp_path / "g1.keys")["grant"] == "G1"
+    assert yrd.json("personal-keys", "import", tmp_path / "g1.keys")["grant"] == "G1"
     yrd.json("project")
     assert [row["grant_name"] for row in yrd.json("grant", "list")] == ["G1"]
     assert {row["name"] for row in yrd.json("query", ASK)} == {None}
     assert {row["name"] for row in yrd.json("query", ASK, "--grant", "G1")} == ALL
     assert yrd.json("grant", "revoke", "G1", "--publisher", "31", "--reason", "ended")["in_force"] is False
     assert "expired or was revoked" in yrd.failure("query", ASK, "--grant", "G1")
-    assert yrd("keys", "create") == 2 and "either --publisher CODE or --hub FILE" in " ".join(yrd.err.split())
+    assert yrd("personal-keys", "create") == 2 and "either --publisher CODE or --hub FILE" in " ".join(yrd.err.split())

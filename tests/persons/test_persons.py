@@ -209,7 +209,7 @@ def test_a_person_gets_their_own_record(tmp_path: Path) -> None:
 
 def test_without_a_master_key_no_personal_field_is_recorded(tmp_path: Path) -> None:
     home = home_of_persons(tmp_path, "33")
-    with pytest.raises(ValueError, match="yrd keys create --publisher 31"):
+    with pytest.raises(ValueError, match="yrd personal-keys create --publisher 31"):
         insured(home, tmp_path, *everybody())
     assert facts(home) == []
 
