@@ -53,7 +53,7 @@ class Walk:
             topics.prepare(self.home.settings, self.home.settings.publishers)
         self.yrd("signer", "create", "--publisher", PUBLISHER)
         if example.identity:
-            self.yrd("keys", "create", "--publisher", PUBLISHER)
+            self.yrd("personal-keys", "create", "--publisher", PUBLISHER)
 
     def yrd(self, *arguments: object) -> str:
         """What a command prints."""
