@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from repository.persons.subject_keys import SubjectKeys, create_master
 from tests.support.absent import counted, summary
@@ -17,6 +18,9 @@ from tests.support.postgres import server
 from tests.support.registry import Registry
 from tests.support.registry import registry as running_registry
 
+# No property fails for want of time: Hypothesis would count 200 ms an example, which a busy machine does not keep.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 pytest_plugins = ("tests.support.time_limits", "tests.support.distribution")
 
 

@@ -388,7 +388,7 @@ def test_the_commands_list_check_and_purge(home: Home, capsys: pytest.CaptureFix
     assert yrd("access", "list", "--entity", "x") == 2
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["ask", "end"]), max_size=25), st.integers(1, 7), st.integers(1, 30))
 def test_the_newest_come_first_however_the_log_is_read(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, steps: list[str], window: int, limit: int

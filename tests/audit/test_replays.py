@@ -231,7 +231,7 @@ def _known_at(entity: Entity, moment: datetime, on: date) -> dict[str, Any] | No
     return None if shown is None else next(dict(r) for r in known if r["version"] == shown.version)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(histories(most=6), st.integers(-1, 8), st.integers(0, 6))
 def test_a_difference_is_that_of_the_two_timelines_on_every_day(entity: Entity, start: int, length: int) -> None:
     first, second = (NOW + timedelta(seconds=start + more, milliseconds=500) for more in (0, length))
@@ -377,7 +377,7 @@ def test_offsets_beyond_the_base_are_refused(lived: tuple[Home, list[tuple[str, 
         replays.compared(home, replays.offsets_of("yrd.33=3"))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 9), min_size=3, max_size=3), st.lists(st.integers(0, 11), min_size=3, max_size=3), st.integers(1, 5)
 )

@@ -12,6 +12,7 @@ from connectors.hub import metrics
 from connectors.kafka.relay import Standing
 from tests.support.dumps_for_tests import following, imported, many, profile, region
 from tests.support.processes import free_ports
+from tests.support.waiting import PATIENCE_S
 
 HERE = ("yrd.31.supply", 0)
 
@@ -65,7 +66,7 @@ def test_it_is_measured_about_once_a_second(clock: Clock) -> None:
 
 def scraped(port: int) -> dict[str, float]:
     """Metric name with labels -> value."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 

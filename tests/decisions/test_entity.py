@@ -192,7 +192,7 @@ def test_a_field_stated_as_unknown_is_not_inherited() -> None:
     assert (event["grade"], event["phone"], event["changed"]) == ("一级", None, ["phone"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 30), unique=True, min_size=1, max_size=6), st.data())
 def test_open_facts_end_in_the_same_timeline_in_any_order(starts: list[int], data: st.DataObject) -> None:
     reported = [fact({"grade": f"{n}级", "phone": str(n)}, day(n)) for n in starts]
@@ -202,7 +202,7 @@ def test_open_facts_end_in_the_same_timeline_in_any_order(starts: list[int], dat
 # -- nothing new --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(histories(), facts())
 def test_reporting_again_records_nothing(entity: Entity, again: Fact) -> None:
     tell(entity, again)
@@ -302,7 +302,7 @@ def retracted(entity: Entity, gone: list[dict[str, Any]]) -> list[dict[str, Any]
     return events
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(histories(), facts())
 def test_retracting_the_last_report_restores_what_was_known_before(entity: Entity, last: Fact) -> None:
     before = contents(entity.timeline)
@@ -310,7 +310,7 @@ def test_retracting_the_last_report_restores_what_was_known_before(entity: Entit
     assert contents(entity.timeline) == before
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(histories(), STATES, st.data())
 def test_retracting_a_correction_restores_what_was_known_before(
     entity: Entity, fields: dict[str, object], data: st.DataObject

@@ -68,7 +68,7 @@ def test_what_the_kind_does_not_have_is_refused_by_name(fields: dict[str, object
         stated("supply", empty("supply"), fields)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(STATES, STATES)
 def test_the_differences_lead_from_one_state_to_the_other(one: dict[str, object], other: dict[str, object]) -> None:
     before, after = (stated("supply", empty("supply"), fields) for fields in (one, other))

@@ -13,7 +13,7 @@ from tests.support.histories import day
 
 DAYS = (BEGINNING, *(day(n) for n in range(-1, 15)), date(9999, 12, 30))
 EDGES = st.integers(0, 12).map(day)
-many = settings(deadline=None, max_examples=100)
+many = settings(max_examples=100)
 
 
 def read(statements: Sequence[Statement], when: date) -> Statement | None:

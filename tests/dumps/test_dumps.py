@@ -357,7 +357,7 @@ def exactly(body: bytes, columns: tuple[str, ...]) -> tuple[list[object], list[i
     return flat(iter([exact_piece(body, 2, Shape(columns, ",", Encoding("utf-8")), at_end=True)[0]]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=TABLES, block=st.integers(9, 200), quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_a_table_that_was_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory,
@@ -378,7 +378,7 @@ def test_a_table_that_was_written_is_read_back(
     assert (read, lines, refused) == exactly(body, reader.columns)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fragments=st.lists(FRAGMENTS, max_size=30), broken=st.booleans(), block=st.integers(5, 100))
 def test_dirty_text_is_read_alike_however_it_is_cut(
     tmp_path_factory: pytest.TempPathFactory,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from repository.decisions.entity import Entity, Recording, Superseded, report
@@ -112,7 +112,7 @@ def _one_by_one(told: Sequence[Fact]) -> tuple[list[StoredRow], list[tuple[int, 
 
 
 @pytest.mark.parametrize("kind", ["supply", "standard", "service_object"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_first_events_in_columns_are_byte_for_byte_those_of_the_entities(kind: str, data: st.DataObject) -> None:
     told = data.draw(_new_facts(kind))
@@ -197,7 +197,7 @@ def _essence(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(plain, key=lambda r: (r["business_key"], r["version"]))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @example([("one", [LONG]), ("one", [Line("甲", None, None, None, DAYS[0], None, None), LAST])])
 @given(st.lists(st.tuples(st.sampled_from(["one", "two"]), _lines()), min_size=2, max_size=3))
 def test_a_dump_that_is_compared_in_columns_records_what_the_entities_decide(dumps: list[tuple[str, list[Line]]]) -> None:

@@ -19,7 +19,7 @@ from tests.support.histories import physical, plain_record, records
 from tests.support.hostile import GOOD, HOSTILE, OFFER, RECORD
 from tests.support.suites import few_and_many
 
-many = settings(deadline=None, max_examples=40)
+many = settings(max_examples=40)
 
 
 def columns_of(kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def two_logs() -> Logs:
     return logs
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_any_order_and_repetition_comes_to_what_the_store_comes_to(home: Home, chance: Random) -> None:
     logs = two_logs()
@@ -97,7 +97,7 @@ def test_any_order_and_repetition_comes_to_what_the_store_comes_to(home: Home, c
         assert checked(home, batches, publisher) == check_log(whole(records, publisher), KEYS)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False))
 def test_different_records_at_a_position_are_altered_in_whatever_order_they_come(home: Home, chance: Random) -> None:
     logs, (one, two) = twice_sealed()

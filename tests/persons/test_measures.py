@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections import tables
@@ -168,7 +168,7 @@ measures = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from([ERA
 facts = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from(["310101", "310104", "310105"]), st.integers(1, 9))
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(st.lists(st.one_of(measures, facts), max_size=9), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_of_arrival_gives_the_same_rows_and_shows_nothing_withheld(steps: list[Any], random: Any, batch: int) -> None:
     log = Log()

@@ -45,7 +45,7 @@ def assert_same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_columns_and_records_give_the_same_frame(kind: str, data: st.DataObject) -> None:
     rows = data.draw(st.lists(records(kind), min_size=decoding.FAST_FROM, max_size=decoding.FAST_FROM + 4))

@@ -89,39 +89,47 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return found
 
 
-@settings(deadline=None, max_examples=12)
-@given(logs(), st.randoms(use_true_random=False))
-def test_any_order_and_any_batches_end_in_the_same_content(records: list[Record], chance: random.Random) -> None:
-    projector = base()
-    waiting = shuffled(records, [chance.randrange(100) for _ in records])
-    waiting += chance.sample(waiting, len(waiting) // 3)
-    total = Applied()
-    while waiting:
-        size = chance.randint(1, 6)
-        total += projector.apply(waiting[:size], AT)
-        waiting = waiting[size:]
-    assert content(projector) == content(applied_at_once(records))
-    assert total == Applied(len(records), len(records) // 3, 0)
+@few_and_many("examples", 10, 200)
+def test_any_order_and_any_batches_end_in_the_same_content(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(logs(), st.randoms(use_true_random=False))
+    def holds(records: list[Record], chance: random.Random) -> None:
+        projector = base()
+        waiting = shuffled(records, [chance.randrange(100) for _ in records])
+        waiting += chance.sample(waiting, len(waiting) // 3)
+        total = Applied()
+        while waiting:
+            size = chance.randint(1, 6)
+            total += projector.apply(waiting[:size], AT)
+            waiting = waiting[size:]
+        assert content(projector) == content(applied_at_once(records))
+        assert total == Applied(len(records), len(records) // 3, 0)
+
+    holds()
 
 
-@settings(deadline=None, max_examples=8)
-@given(logs(), st.randoms(use_true_random=False))
-def test_any_interleaving_of_partitions_ends_in_the_same_base(records: list[Record], chance: random.Random) -> None:
-    records = [r._replace(received_us=chance.randrange(10**15)) for r in records]
-    projector = base()
-    queues = [[r for r in records if r.partition == number] for number in (0, 1)]
-    while any(queues):
-        queue = chance.choice([q for q in queues if q])
-        projector.apply([queue.pop(0) for _ in range(min(len(queue), chance.randint(1, 4)))], AT)
-    whole = applied_at_once(records)
-    everything = "SELECT * FROM supply_history ORDER BY partition, position"
-    assert rows(projector, everything) == rows(whole, everything)
-    assert content(projector) == content(whole)
-    checkpoints = "SELECT * FROM checkpoints ORDER BY ALL"
-    assert rows(projector, checkpoints) == rows(whole, checkpoints)
+@few_and_many("examples", 6, 150)
+def test_any_interleaving_of_partitions_ends_in_the_same_base(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(logs(), st.randoms(use_true_random=False))
+    def holds(told: list[Record], chance: random.Random) -> None:
+        records = [r._replace(received_us=chance.randrange(10**15)) for r in told]
+        projector = base()
+        queues = [[r for r in records if r.partition == number] for number in (0, 1)]
+        while any(queues):
+            queue = chance.choice([q for q in queues if q])
+            projector.apply([queue.pop(0) for _ in range(min(len(queue), chance.randint(1, 4)))], AT)
+        whole = applied_at_once(records)
+        everything = "SELECT * FROM supply_history ORDER BY partition, position"
+        assert rows(projector, everything) == rows(whole, everything)
+        assert content(projector) == content(whole)
+        checkpoints = "SELECT * FROM checkpoints ORDER BY ALL"
+        assert rows(projector, checkpoints) == rows(whole, checkpoints)
+
+    holds()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(histories(), min_size=1, max_size=2), st.booleans())
 def test_the_timeline_is_that_of_the_repository(entities: list[Entity], whole: bool) -> None:
     renamed = [_under(entity, f"点{n}") for n, entity in enumerate(entities)]

@@ -56,7 +56,7 @@ PLACES = (
 NAMES = st.sampled_from(["zhangsan", "ZhangSan", "张三", "张三丰", "zhang_san", "319999199001011234", "1380013800"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), NAMES), min_size=1, max_size=3))
 @example([("SELECT '{}", "zhangsan"), ('SELECT "{}', "zhangsan")])
 def test_no_name_that_a_reader_wrote_is_kept_wherever_it_stands(parts: list[tuple[str, str]]) -> None:
@@ -64,7 +64,7 @@ def test_no_name_that_a_reader_wrote_is_kept_wherever_it_stands(parts: list[tupl
     assert [name for _, name in parts if name.lower() in shown] == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_masked_into_known_words_alone(text: str) -> None:
     shown = masked(text, words_of(None))

@@ -28,7 +28,7 @@ def grown(folder: Path, *portions: int) -> TreeFiles:
     return tree
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(portions=st.lists(st.integers(0, 700), min_size=1, max_size=5), seed=st.integers(0, 10**6))
 def test_proofs_from_stored_nodes_are_those_from_the_leaves(
     tmp_path_factory: pytest.TempPathFactory, portions: list[int], seed: int

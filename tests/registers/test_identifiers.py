@@ -4,7 +4,7 @@ from datetime import date
 from string import digits
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repository.registers.identifiers import (
@@ -196,7 +196,6 @@ def test_what_has_not_the_shape_of_a_credit_code_is_refused(text: str) -> None:
         credit_code(text)
 
 
-@settings(deadline=None)
 @given(
     st.text(CREDIT_ALPHABET, min_size=2, max_size=2),
     st.text(digits, min_size=6, max_size=6),

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from repository.registers.text import NEEDS_NORMALISING, STABLE, day, mask, normalise, number
@@ -87,7 +87,6 @@ def test_the_pattern_finds_every_text_that_would_change(text: str) -> None:
     assert normalise(text) == text or needs_normalising.search(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text() | tricky, max_size=20))
 def test_the_pattern_reads_the_same_in_the_rust_crate(texts: list[str]) -> None:
     found = pl.Series(texts, dtype=pl.String).str.contains(NEEDS_NORMALISING)
