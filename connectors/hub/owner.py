@@ -92,7 +92,7 @@ class Local:
     accesses: access_log.AccessLog
 
     def read(self, sql: str, parameters: Sequence[object] = (), purpose: str | None = None, granted: bool = False) -> pa.Table:
-        """The result of one SELECT; `granted`: personal columns hold ciphertext, for `revealed` to open, else NULL."""
+        """The result of one SELECT; `granted`: personal columns hold ciphertext, for `decrypted` to decrypt, else NULL."""
         with self._asked({"op": "query", "sql": sql, "purpose": purpose}) as noted:
             found = query_connection(self.base.connection, sql, parameters, limits(self.home), macros=macros(), granted=granted)
             noted.answered(found.num_rows, found.column_names)
