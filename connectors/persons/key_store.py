@@ -59,7 +59,8 @@ class KeyStore:
         path, file = master_file(self.home, code), key_store_file(self.home, code)
         if not path.exists() and not file.exists():
             raise Refused(
-                f"Personal fields need a master key, and {path} is missing: make it with `yrd personal-keys create --publisher {code}`."
+                f"Personal fields need a master key, and {path} is missing: "
+                f"make it with `yrd personal-keys create --publisher {code}`."
             )
         master, url = load_master(path), self.home.settings.key_store_url
         return SubjectKeys.in_postgres(url, f"yrd_keys_{code}", master) if url else SubjectKeys.in_file(file, master)
