@@ -27,7 +27,7 @@ from connectors.publishing.row_choice import choose
 from repository.registers import text
 from schemas.contracts import PERSONAL_FIELD
 
-Seal: TypeAlias = Callable[[Mapping[str, pl.Series], pl.Series], pl.Series]
+EncryptCells: TypeAlias = Callable[[Mapping[str, pl.Series], pl.Series], pl.Series]
 """(personal columns by field, tokens) -> the column `personal` as it is staged: nothing of it readable."""
 
 
@@ -117,7 +117,7 @@ class Mapper:
     as_of: date | None
     tokeniser: Tokeniser | None
     entries: Sequence[Unpivot]
-    seal: Seal | None = None
+    encrypt: EncryptCells | None = None
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
@@ -127,7 +127,7 @@ class Mapper:
     @cached_property
     def types(self) -> dict[str, pl.DataType]:
         """Every state path that a fact mentions, with the type of its column."""
-        return _paths(self.profile, self.entries, self.seal is not None)
+        return _paths(self.profile, self.entries, self.encrypt is not None)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -169,17 +169,17 @@ class Mapper:
             filling.done[slot.name] = self._filled(slot, filling).alias(slot.name)
         if self.profile.person is not None:
             filling.done[self.profile.token_field] = self._tokens(clean[self.profile.person.column], bad)
-        return self._sealed(pl.DataFrame(list(filling.done.values())), bad), filling.flags
+        return self._encrypted(pl.DataFrame(list(filling.done.values())), bad), filling.flags
 
-    def _sealed(self, base: pl.DataFrame, bad: BadCells) -> pl.DataFrame:
-        """The frame with its personal columns sealed into one, as nothing else of a row may be staged."""
+    def _encrypted(self, base: pl.DataFrame, bad: BadCells) -> pl.DataFrame:
+        """The frame with its personal columns encrypted into one, as nothing else of a row may be staged."""
         columns = {name: base[f"{PREFIX}{name}"] for name in self.profile.personal}
         if not columns:
             return base
         for slot, rows in told_in_clear(base):
             bad.add(slot, tuple(c for cell in self.profile.authority.get(slot, ()) for c in cell.columns), rows)
         rest = base.drop([f"{PREFIX}{name}" for name in columns])
-        return rest if self.seal is None else rest.with_columns(self.seal(columns, base[self.profile.token_field]))
+        return rest if self.encrypt is None else rest.with_columns(self.encrypt(columns, base[self.profile.token_field]))
 
     def _filled(self, slot: Slot, filling: Filling) -> pl.Series:
         """Values of one slot: of each row the first of its cells that states something or is bad."""
@@ -269,12 +269,12 @@ class Mapper:
         )
 
 
-def _paths(profile: Profile, entries: Sequence[Unpivot], sealing: bool) -> dict[str, pl.DataType]:
+def _paths(profile: Profile, entries: Sequence[Unpivot], encrypting: bool) -> dict[str, pl.DataType]:
     """Every state path that a fact of this profile mentions, in the order of the columns, with its type."""
     own = [profile.token_field] if profile.person is not None else []
     unpivoted = [path for entry in entries for path in (*entry.constants, entry.path)]
     types = {path: profile.target(path).dtype for path in (*profile.fields, *own, *unpivoted)}
-    return types | ({PERSONAL_FIELD: pl.Binary()} if profile.personal and sealing else {})
+    return types | ({PERSONAL_FIELD: pl.Binary()} if profile.personal and encrypting else {})
 
 
 def _from_file(slot: Slot) -> bool:
@@ -306,11 +306,11 @@ def mapper(
     publisher: str,
     as_of: date | None,
     tokeniser: Tokeniser | None = None,
-    seal: Seal | None = None,
+    encrypt: EncryptCells | None = None,
 ) -> Mapper:
     """A mapper for a file with these columns, for the rows of one publisher (31, 32, 33, 34 or 00).
 
-    Personal fields are given to `seal`; without it, in a trial, they are read and left out.
+    Personal fields are given to `encrypt`; without it, in a trial, they are read and left out.
 
     `as_of` is the day that the dump describes and overrides the profile's. Column names are compared after
     normalisation, so width and blanks do not matter. ProfileError where a column, the day or the means to
@@ -332,7 +332,7 @@ def mapper(
     if profile.person is not None and tokeniser is None:
         way_out = "needs the regional key, which makes the tokens of persons; import it into this home first."
         raise ProfileError(profile.path.name, "person.column", profile.person.column, way_out)
-    return Mapper(bound, names, publisher, day, tokeniser, entries, seal)
+    return Mapper(bound, names, publisher, day, tokeniser, entries, encrypt)
 
 
 def _bound(profile: Profile, day: date | None) -> Profile:

@@ -1,6 +1,7 @@
 """An import rehearsed: what it would make of a dump in an empty home, by the import's own code, and nothing of it kept.
 
-Store, key store and what is known are in memory; rows with personal fields lie sealed in a file without a name, as in an import.
+Store, key store and what is known are in memory; rows with personal fields lie encrypted in a file without a name, as in an
+import.
 """
 
 import secrets
@@ -54,9 +55,9 @@ def rehearse(
     plain = mapper(profile, dump.columns, publisher, as_of, tokeniser)
     with _empty(publisher) as (home, store, persons), closing(connect(home, Path(IN_MEMORY))) as connection:
         tables.create(connection)
-        sealing = mapper(profile, dump.columns, publisher, as_of, tokeniser, persons.staged.encrypt)
+        mapping = mapper(profile, dump.columns, publisher, as_of, tokeniser, persons.staged.encrypt)
         batch = batches.next_batch(store, profile.source)
-        compared = comparison(connection, persons, dump, sealing, str(batch.id), lambda _step, _number: None)
+        compared = comparison(connection, persons, dump, mapping, str(batch.id), lambda _step, _number: None)
         compared.read()
         compared.reopen(0, {})
         compared.settle()

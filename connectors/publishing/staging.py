@@ -36,7 +36,7 @@ FACT = "fact_no"
 FETCH_ROWS = 20_000
 SQL = statements("staging.sql")
 PERSONAL = "personal"
-"""Staged under seal; what is compared of it is the keyed digest that stands before it."""
+"""Staged encrypted; what is compared of it is the keyed digest that stands before it."""
 
 
 @dataclass(frozen=True, slots=True)
