@@ -14,7 +14,7 @@ from repository.events.identity import hash_of_leaf, leaf_hash
 from repository.store.log import Record
 from schemas.contracts import KINDS, codes
 
-OPERATIONS = codes(KINDS[0], "operation") or frozenset()
+KNOWN_OPERATIONS = codes(KINDS[0], "operation") or frozenset()
 
 
 class Refused(NamedTuple):
@@ -118,7 +118,7 @@ def _refusals(kind: str, frame: pl.DataFrame, members: Collection[str] | None) -
         & ~pl.col("empty_interval")
         & ~pl.col("annuls_itself")
         & (pl.col("version") > 0)
-        & pl.col("operation").is_in(list(OPERATIONS))
+        & pl.col("operation").is_in(list(KNOWN_OPERATIONS))
     )
     odd = checked.filter(~plain.fill_null(False))
     return [Refused(row[ROW], _reason(kind, row, members)) for row in odd.iter_rows(named=True)]
@@ -139,4 +139,4 @@ def _reason(kind: str, row: dict[str, object], members: Collection[str] | None) 
         return f"Event {row['event_id']} corrects itself; a correction names an earlier event."
     if not isinstance(row["version"], int) or row["version"] < 1:
         return f"The event has version {row['version']}; versions count from 1."
-    return f'"{row["operation"]}" is no operation; known are {", ".join(sorted(OPERATIONS))}.'
+    return f'"{row["operation"]}" is no operation; known are {", ".join(sorted(KNOWN_OPERATIONS))}.'

@@ -22,7 +22,7 @@ ENCRYPTED = "(encrypted)"
 FETCHED = 5_000
 CELLS = ("valid_from", "valid_to", "publisher", "business_key", "entity_id", "event_before", "event_after")
 """What differences.sql says of every stretch, before the two rows."""
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 
 def resolve_all(connection: duckdb.DuckDBPyConnection, kind: str, table: str) -> None:
@@ -37,7 +37,7 @@ def resolve_all(connection: duckdb.DuckDBPyConnection, kind: str, table: str) ->
 # -- between two moments -------------------------------------------------------------------------------------------
 
 
-def between(connection: duckdb.DuckDBPyConnection, first: str, valid: str | None = None) -> Iterator[Row]:
+def between(connection: duckdb.DuckDBPyConnection, first: str, valid: str | None = None) -> Iterator[TableRow]:
     """One row per entity, stretch of valid time and field that differs between what was known at `first` and later.
 
     The connection holds the histories of the entities concerned, up to the later moment; `first` is ISO 8601. `valid`
@@ -60,7 +60,7 @@ def _two_timelines(connection: duckdb.DuckDBPyConnection, kind: str, first: str)
     connection.execute(f"ALTER TABLE {kind}_all RENAME TO {kind}_history")
 
 
-def _differing(kind: str, cells: Row, before: Row | None, after: Row | None) -> Iterator[Row]:
+def _differing(kind: str, cells: TableRow, before: TableRow | None, after: TableRow | None) -> Iterator[TableRow]:
     row = {"kind": kind, **cells}
     if before is None or after is None:
         change = APPEARED if row["event_before"] is None else DISAPPEARED
@@ -112,7 +112,7 @@ class Difference:
     """The first cell that differs: the row's key, the column (None: the row is in one base only), and both values."""
 
     table: str
-    key: Row
+    key: TableRow
     column: str | None
     live: object
     replayed: object
@@ -181,7 +181,7 @@ def _shared_columns(connection: duckdb.DuckDBPyConnection, table: str, live: str
     return [name for name in of(live) if name in others]
 
 
-def _first_cell(table: str, live: Row | None, replayed: Row | None) -> Difference:
+def _first_cell(table: str, live: TableRow | None, replayed: TableRow | None) -> Difference:
     keys = KEYS[table]
     one, other = (row if row and row[keys[0]] is not None else None for row in (live, replayed))
     shown = one or other

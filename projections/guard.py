@@ -123,7 +123,7 @@ TABLE_FUNCTIONS = _names(
 )
 CATALOG_VIEWS = _names("duckdb_columns duckdb_constraints duckdb_schemas duckdb_tables duckdb_types duckdb_views")
 CLOSED_TABLES = _names("set_aside")
-SHOWN = _names("tables databases schemas variables __show_tables_expanded")
+SHOW_STATEMENTS = _names("tables databases schemas variables __show_tables_expanded")
 
 _EXPRESSIONS = _names(
     """
@@ -317,7 +317,7 @@ def _is_closed_view(name: str) -> bool:
 
 
 def _check_shown(name: str) -> None:
-    if name and name not in SHOWN:
+    if name and name not in SHOW_STATEMENTS:
         raise QueryRefused(f"SHOW {name} is not open to readers; use SHOW TABLES or DESCRIBE.")
 
 

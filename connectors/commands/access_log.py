@@ -28,7 +28,7 @@ with deferred():
     from repository.keys import secret_files, signing
 
 access = typer.Typer(no_args_is_help=True, help="Who asked what of the base, and for what.")
-SHOWN = ("asked_at", "account", "role", "purpose", "command", "tables", "result_rows", "outcome", "statement")
+ACCESS_COLUMNS = ("asked_at", "account", "role", "purpose", "command", "tables", "result_rows", "outcome", "statement")
 
 
 @access.command("list")
@@ -55,7 +55,7 @@ def list_(
     if as_json:
         print_json(found["accesses"])
         return
-    print_table("", SHOWN, [[_cell(name, one[name]) for name in SHOWN] for one in found["accesses"]])
+    print_table("", ACCESS_COLUMNS, [[_cell(name, one[name]) for name in ACCESS_COLUMNS] for one in found["accesses"]])
     if found["further"]:
         talk.print("There are further ones; see them with --limit, --since and --until.")
 

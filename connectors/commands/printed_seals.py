@@ -4,14 +4,14 @@ from typing import Any
 
 from connectors.commands.printing import print_table, say
 
-SHOWN = ("publisher", "seal_no", "tree_size", "verdict", "first_bad_position", "proved_size", "records_after")
+SEAL_COLUMNS = ("publisher", "seal_no", "tree_size", "verdict", "first_bad_position", "proved_size", "records_after")
 SKEW = ("publisher", "stepped_back_s", "stepped_back_at_position", "ahead_of_log_s", "ahead_of_hub_s")
 
 
 def print_proof_status(found: dict[str, Any]) -> None:
     """Print the seals and what was found of them, and what was refused; nothing where there is nothing to say."""
     if found["seals"]:
-        print_table("Seals", SHOWN, [[row[name] for name in SHOWN] for row in found["seals"]])
+        print_table("Seals", SEAL_COLUMNS, [[row[name] for name in SEAL_COLUMNS] for row in found["seals"]])
     for row in found["seals"]:
         if row["verdict"] != "accepted":
             say(f"Seal {row['seal_no']} of {row['publisher']} is {row['verdict']}: {row['reason']}")

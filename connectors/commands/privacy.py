@@ -38,7 +38,7 @@ keys = typer.Typer(
 )
 subject = typer.Typer(no_args_is_help=True, help="A person's own record.")
 GrantArgument = Annotated[str, typer.Argument(help="Name of the grant.")]
-Record = dict[str, Any]
+Event = dict[str, Any]
 Said = dict[str, Any]
 """What is recorded about a decision: reason, basis, operator, and what else was said."""
 
@@ -104,7 +104,7 @@ def hold(
     _tell(as_json, records, "Subject {subject} " + ("may be erased again." if lift else "is held and not erased."))
 
 
-def _take(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: Said) -> list[Record]:
+def _take(home: Path, publisher: str, name: str, measure: str, in_force: bool, said: Said) -> list[Event]:
     opened = folder.Home(home)
     return subject_rights.take_measure(opened, publisher, _named(name), measure, in_force, said, regional_key.tokeniser(opened))
 
@@ -118,7 +118,7 @@ def _named(name: str) -> str:
     return str(typer.prompt("id_type|number", hide_input=True, err=True)) if name == "-" else name
 
 
-def _tell(as_json: bool, records: list[Record], sentence: str) -> None:
+def _tell(as_json: bool, records: list[Event], sentence: str) -> None:
     """One sentence per entity about the person; in JSON the first record, and all their identities."""
     names = ("event_id", "event_type", "publisher", "subject_id", "measure", "in_force", "recorded_at")
     first = {name: records[0][name] for name in names}
@@ -174,7 +174,7 @@ def grant_revoke(
     _granted(as_json, record, f"Grant {name} of publisher {publisher} is revoked.")
 
 
-def _granted(as_json: bool, record: Record, sentence: str) -> None:
+def _granted(as_json: bool, record: Event, sentence: str) -> None:
     names = ("event_id", "event_type", "publisher", "business_key", "field_groups", "in_force")
     print_outcome(as_json, {name: record[name] for name in names}, sentence)
 

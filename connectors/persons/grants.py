@@ -16,7 +16,7 @@ from connectors.home.folder import Home
 from connectors.home.refused import Refused
 from connectors.persons.recording import persons
 from repository.controls.grant import KIND, GrantRefused, issue, revoke
-from repository.decisions.entity import Record
+from repository.decisions.entity import Event
 from repository.events.encoding import decode_own
 from repository.events.identity import entity_id
 from repository.keys.secret_files import KeyUnreadable, create_secret, load_secret
@@ -54,7 +54,7 @@ def issue_grant(
     groups: Sequence[str],
     expires_at: datetime,
     said: dict[str, Any],
-) -> Record:
+) -> Event:
     """Record a grant of one publisher; of a name that is in use, its new terms. Raises GrantRefused."""
     with home.lock(f"publisher-{home.member(code)}", "a grant"), home.store(code) as store:
         now = datetime.now(UTC)
@@ -64,7 +64,7 @@ def issue_grant(
         return record
 
 
-def revoke_grant(home: Home, code: str, name: str, said: dict[str, Any]) -> Record:
+def revoke_grant(home: Home, code: str, name: str, said: dict[str, Any]) -> Event:
     """Record that a grant no longer holds. Raises GrantRefused where it does not anyway."""
     with home.lock(f"publisher-{home.member(code)}", "a grant"), home.store(code) as store:
         now = datetime.now(UTC)
@@ -73,7 +73,7 @@ def revoke_grant(home: Home, code: str, name: str, said: dict[str, Any]) -> Reco
         return record
 
 
-def _newest(store: Publisher, name: str) -> Record | None:
+def _newest(store: Publisher, name: str) -> Event | None:
     found = store.recorder.select_events(entity_id(store.code, KIND, name), desc=True, limit=1)
     return decode_own(found[0].state)[1] if found else None
 

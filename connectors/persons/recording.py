@@ -17,7 +17,7 @@ from connectors.persons.key_store import KeyStore
 from connectors.persons.staged_cells import StagedCells, StatedDigests
 from connectors.persons.standings import Standings
 from repository.controls.subject_measure import FREE, Standing, SubjectWithheld
-from repository.decisions.entity import Entity, Record
+from repository.decisions.entity import Entity, Event
 from repository.decisions.state import default_of
 from repository.kinds.register import PERSONS
 from repository.kinds.rules import Person, Violation
@@ -70,7 +70,7 @@ class Persons:
         rule, erased_to = PERSONS[entity.kind], standing.erased_to or 0
         return replace(entity, records=[self._shown(entity.kind, rule, record, erased_to) for record in entity.records])
 
-    def _shown(self, kind: str, rule: Person, record: Record, erased_to: int) -> Record:
+    def _shown(self, kind: str, rule: Person, record: Event, erased_to: int) -> Event:
         if not rule.of(record):
             return record
         if record["version"] <= erased_to:
@@ -78,7 +78,7 @@ class Persons:
             return record | {name: default_of(fields(kind)[name]) for name in gone}
         return {**record, PERSONAL_FIELD: self.plain(record)} if PERSONAL_FIELD in record else record
 
-    def plain(self, record: Record) -> Plain | None:
+    def plain(self, record: Event) -> Plain | None:
         """The personal fields of one stored event; None where it has none or their key is destroyed."""
         blob = record.get(PERSONAL_FIELD)
         if not isinstance(blob, bytes):
@@ -89,12 +89,12 @@ class Persons:
 
     # -- for the store --
 
-    def encrypted(self, kind: str, records: Sequence[Record]) -> list[Record]:
+    def encrypted(self, kind: str, records: Sequence[Event]) -> list[Event]:
         """The decided events of a kind as they are stored. Raises PersonalRefused or Violation for what may not be in a log."""
         rule = PERSONS.get(kind)
         return [self._encrypted(rule, record) for record in records] if rule is not None else list(records)
 
-    def _encrypted(self, rule: Person, record: Record) -> Record:
+    def _encrypted(self, rule: Person, record: Event) -> Event:
         self._refuse_recognisable(rule, record)
         plain = record.get(PERSONAL_FIELD)
         if plain is None:
@@ -111,7 +111,7 @@ class Persons:
         blob = encrypt(plain, key, UUID(str(record["event_id"])), nonce, self.home.settings.personal_cipher)
         return {**record, PERSONAL_FIELD: blob}
 
-    def _refuse_recognisable(self, rule: Person, record: Record) -> None:
+    def _refuse_recognisable(self, rule: Person, record: Event) -> None:
         """Outside synthetic homes a person stands under a token of the regional key, and under nothing else."""
         token = record[rule.token]
         if self.home.settings.synthetic or rule.of_nobody(record):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from connectors.persons.key_store import KeyStore
 from repository.controls.subject_measure import ERASURE, FREE, KIND, Standing, decide, standings
-from repository.decisions.entity import Entity, Record
+from repository.decisions.entity import Entity, Event
 from repository.events.encoding import decode_own
 from repository.events.identity import entity_id
 from repository.kinds.register import PERSONS
@@ -22,7 +22,7 @@ class Standings:
 
     def __init__(self, store: Publisher, key_store: KeyStore) -> None:
         self.store, self.key_store = store, key_store
-        self._measures: list[Record] = []
+        self._measures: list[Event] = []
         self._standings: dict[UUID, Standing] = {}
         self._followed = 0
         self._by_token: tuple[int, Mapping[str, Standing]] | None = None
@@ -72,7 +72,7 @@ class Standings:
         if kind in PERSONS and (token := fields.get(PERSONS[kind].token)) is not None:
             self.by_token().get(str(token), FREE).refuse()
 
-    def record(self, subject: Entity, measure: str, in_force: bool, standing: Standing, said: Mapping[str, Any]) -> Record:
+    def record(self, subject: Entity, measure: str, in_force: bool, standing: Standing, said: Mapping[str, Any]) -> Event:
         """Record a subject measure, and destroy the keys of an erased subject. Raises MeasureRefused."""
         now = datetime.now(UTC)
         version = self.store.last_version(entity_id(self.store.code, KIND, f"{measure}|{subject.id}"))

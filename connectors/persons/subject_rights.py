@@ -10,7 +10,7 @@ from connectors.home.folder import Home
 from connectors.home.regional_key import Tokeniser
 from connectors.persons.recording import Persons, persons
 from repository.controls.subject_measure import ERASURE, MeasureRefused, SubjectWithheld
-from repository.decisions.entity import Entity, Record
+from repository.decisions.entity import Entity, Event
 from repository.kinds.register import PERSONS
 from repository.store.publisher import Publisher
 from schemas.contracts import PERSONAL_FIELD, state_fields
@@ -53,7 +53,7 @@ def _under(store: Publisher, token: str) -> Iterator[Entity]:
 
 def take_measure(
     home: Home, code: str, named: str, measure: str, in_force: bool, said: Mapping[str, Any], tokeniser: Tokeniser | None
-) -> list[Record]:
+) -> list[Event]:
     """Record a measure about a person at one publisher, one record per entity, and carry it out there. Raises MeasureRefused.
 
     The records come first: when the process ends before a key is destroyed, the next opening of the key store destroys it.
@@ -64,7 +64,7 @@ def take_measure(
         home.store(code) as store,
         persons(home, store) as opened,
     ):
-        taken: list[Record] = []
+        taken: list[Event] = []
         refused: MeasureRefused | None = None
         subjects = subjects_named(store, named, tokeniser)
         if measure == ERASURE and in_force:
@@ -148,7 +148,7 @@ def own_record(home: Home, code: str, named: str, tokeniser: Tokeniser | None) -
         }
 
 
-def _told(kind: str, record: Record) -> dict[str, Any]:
+def _told(kind: str, record: Event) -> dict[str, Any]:
     envelope = (
         "event_id",
         "event_type",

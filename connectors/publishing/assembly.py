@@ -24,10 +24,10 @@ REGION: Final = (114.8, 123.3, 27.0, 35.3)
 outwards: wide enough that the difference between WGS-84, GCJ-02 and BD-09 (under 0.02 degrees) does not matter."""
 
 OUTSIDE: Final = "coordinates_outside_region"
-SHOWN: Final = 200
+LONGEST_SHOWN: Final = 200
 """A rejected value is shown up to this many characters."""
 
-ENVELOPE: Final[Mapping[str, pl.DataType]] = {
+FACT_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "valid_from": POLARS["date"],
     "stated_to": POLARS["date"],
     "doc_no": POLARS["string"],
@@ -117,7 +117,7 @@ class BadCells:
             return Rejection(self.records[row], None, shown, WITHHELD if cells else "", without(cells, reason))
         value = ", ".join(hidden(cell) if self.secret in columns else text.mask(cell) for cell in cells)
         names = ", ".join(self.names[column] for column in columns)
-        return Rejection(self.records[row], None, names, value[:SHOWN], text.mask(reason))
+        return Rejection(self.records[row], None, names, value[:LONGEST_SHOWN], text.mask(reason))
 
 
 def without(cells: Sequence[str], reason: str) -> str:
@@ -131,7 +131,7 @@ def unreadable(row: RowRejection, withheld: bool = False) -> Rejection:
     """The rejection of a row that the dump's reader could not even split into cells."""
     if withheld:
         return Rejection(row.record, row.line, "", WITHHELD, text.mask(row.reason))
-    return Rejection(row.record, row.line, "", text.mask(row.text)[:SHOWN], text.mask(row.reason))
+    return Rejection(row.record, row.line, "", text.mask(row.text)[:LONGEST_SHOWN], text.mask(row.reason))
 
 
 def key_slots(profile: Profile) -> dict[str, KeyPart]:
@@ -264,14 +264,14 @@ def finished(
     good: pl.DataFrame, types: Mapping[str, pl.DataType], flags: Sequence[pl.DataFrame], records: pl.Series
 ) -> pl.DataFrame:
     """The columns of `Mapped.facts`, in its order; `types` names the state paths."""
-    wanted = {**ENVELOPE, **types}
+    wanted = {**FACT_COLUMNS, **types}
     columns = {name: pl.col(name) if name in good.columns else pl.lit(None, dtype).alias(name) for name, dtype in wanted.items()}
     raised = _flags(good, [*flags, _outside(good)])
     return good.select(
         records.gather(good[ROW]).alias("record"),
         "business_key",
         "previous_key",
-        *(columns[name] for name in ENVELOPE),
+        *(columns[name] for name in FACT_COLUMNS),
         raised,
         *(columns[name] for name in types),
     )

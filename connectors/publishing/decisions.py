@@ -16,9 +16,9 @@ from connectors.publishing.closures import Closure
 from connectors.publishing.comparison import Comparison
 from connectors.publishing.prefetch import one_behind
 from connectors.publishing.rejections import NO_ROW
-from connectors.publishing.staging import ENVELOPE, FACT
+from connectors.publishing.staging import FACT, STAGED_COLUMNS
 from repository.controls.subject_measure import SubjectWithheld
-from repository.decisions.entity import Entity, Record, Recording, Superseded, rename, report
+from repository.decisions.entity import Entity, Event, Recording, Superseded, rename, report
 from repository.decisions.facts import Authority, Fact, refuse_empty
 from repository.decisions.state import NotAState
 from repository.decisions.timeline import BEGINNING, FOREVER
@@ -96,7 +96,7 @@ class Decisions:
         self.counts.facts_rejected += 1
         self.comparison.rejections.add(record, "", key, reason)
 
-    def _stored(self, events: Sequence[Record]) -> list[StoredRow]:
+    def _stored(self, events: Sequence[Event]) -> list[StoredRow]:
         """Decided events as they are stored; their personal fields are in plain until here."""
         return [stored_row(self.profile.kind, record) for record in self.persons.encrypted(self.profile.kind, events)]
 
@@ -211,7 +211,7 @@ class Decisions:
                 self.persons.digests.remember([str(entity.id)], [str(event)], [row["personal"]])
 
     def _fact(self, row: Mapping[str, Any]) -> Fact:
-        fields = {name: value for name, value in row.items() if name != FACT and name not in ENVELOPE}
+        fields = {name: value for name, value in row.items() if name != FACT and name not in STAGED_COLUMNS}
         if self.profile.personal:
             fields["personal"] = self.persons.staged.decrypt(row["personal"], tuple(self.profile.personal))
         return Fact(

@@ -15,11 +15,11 @@ from connectors.home.regional_key import tokeniser
 from connectors.persons.recording import Persons, persons
 from connectors.publishing import batches
 from connectors.publishing.reporting import Answer, correct_fact, link, report_lines, retract_fact, shown_event
-from repository.decisions.entity import Entity, Record
+from repository.decisions.entity import Entity, Event
 from repository.registers import text
 
 LINK_COLUMNS = ("old_key", "new_key")
-PutRight = Callable[[Persons, Entity, UUID], list[Record]]
+PutRight = Callable[[Persons, Entity, UUID], list[Event]]
 
 
 def reported(home: Home, publisher: str, kind: str, lines: Iterable[str], source: str) -> Iterator[Answer]:
@@ -38,7 +38,7 @@ def corrected(
     operator: str | None = None,
     event: UUID | None = None,
     on: date | None = None,
-) -> list[Record]:
+) -> list[Event]:
     """Correct fields of one event; the events recorded, none where that is known already.
 
     The event is the one given, else the one that shows on a day, else the newest. Raises Refused, NotCorrectable, NotAState.
@@ -55,14 +55,14 @@ def retracted(
     operator: str | None = None,
     event: UUID | None = None,
     on: date | None = None,
-) -> list[Record]:
+) -> list[Event]:
     """Annul one event, named as in `corrected`; the events recorded. Raises Refused, NotCorrectable."""
     return _put_right(home, publisher, kind, key, event, on, lambda p, e, w: retract_fact(p, e, w, operator, reason))
 
 
 def _put_right(
     home: Home, publisher: str, kind: str, key: str, event: UUID | None, on: date | None, work: PutRight
-) -> list[Record]:
+) -> list[Event]:
     with home.store(publisher) as store, persons(home, store) as known:
         entity = known.opened(store.entity(kind, text.normalise(key)))
         if not entity.records:

@@ -36,7 +36,7 @@ from repository.registers import text
 from repository.store.publisher import StoreChanged
 from schemas.contracts import FieldType, field_at
 
-ENVELOPE = ("business_key", "valid_from", "valid_to", "doc_no", "authority", "published_on", "operator", "reason", "source")
+LINE_FIELDS = ("business_key", "valid_from", "valid_to", "doc_no", "authority", "published_on", "operator", "reason", "source")
 REFUSALS = (NotAState, Violation, Superseded, NotCorrectable, NotAnEvent, StoreChanged, ValueError)
 ATTEMPTS = 20
 """How often a fact is decided anew when other writers record events of the same entity meanwhile."""
@@ -90,7 +90,7 @@ def fact_of(kind: str, line: str, source: str, tokeniser: Tokeniser | None = Non
     key = given.get("business_key")
     if not isinstance(key, str) or not text.normalise(key):
         raise NotAFact('The line has no "business_key"; every fact needs the key under which you know the entity.')
-    fields = {path: value_of(kind, path, v) for path, v in given.items() if path not in ENVELOPE}
+    fields = {path: value_of(kind, path, v) for path, v in given.items() if path not in LINE_FIELDS}
     end = _day("valid_to", given.get("valid_to"))
     return Fact(
         kind=kind,

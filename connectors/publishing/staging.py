@@ -19,7 +19,7 @@ from repository.decisions.facts import PATH
 from repository.persons.subject_keys import DIGEST_BYTES
 from schemas.contracts import FieldType, field_at
 
-ENVELOPE = (
+STAGED_COLUMNS = (
     "record",
     "business_key",
     "previous_key",
@@ -136,7 +136,7 @@ class Staging:
         self.facts += facts.height
 
     def _chunk(self, facts: pl.DataFrame, first: int) -> AbstractContextManager[None]:
-        return self._registered("chunk", facts.select(*ENVELOPE, *self.paths).with_row_index(FACT, first))
+        return self._registered("chunk", facts.select(*STAGED_COLUMNS, *self.paths).with_row_index(FACT, first))
 
     def torn(self, since: int, moved_keys: Mapping[str, UUID]) -> set[int]:
         """The numbers of the chunks with known facts that count as not known, to be given to `add_torn` once more.

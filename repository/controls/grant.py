@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from repository.decisions.entity import Record
+from repository.decisions.entity import Event
 from repository.events.identity import entity_id, event_id
 from repository.persons.personal import GROUP_NUMBERS
 
@@ -28,7 +28,7 @@ def issue(
     said: Mapping[str, Any],
     recorded_at: datetime,
     on: date,
-) -> Record:
+) -> Event:
     """The record of a new grant, or of one changed; `version` is the newest of its stream. Raises GrantRefused."""
     unknown = sorted(set(field_groups) - set(GROUP_NUMBERS))
     if unknown or not field_groups:
@@ -49,7 +49,7 @@ def issue(
     return _record(publisher, name, ISSUED, version + 1, recorded_at, on) | stated | dict(said)
 
 
-def revoke(newest: Mapping[str, Any] | None, name: str, said: Mapping[str, Any], recorded_at: datetime, on: date) -> Record:
+def revoke(newest: Mapping[str, Any] | None, name: str, said: Mapping[str, Any], recorded_at: datetime, on: date) -> Event:
     """The record that ends a grant before its time; `newest` is the newest record of its stream. Raises GrantRefused."""
     if newest is None or not newest["in_force"]:
         raise GrantRefused(f"Grant {name} is not in force; `yrd grant list` shows those that are.")
@@ -58,7 +58,7 @@ def revoke(newest: Mapping[str, Any] | None, name: str, said: Mapping[str, Any],
     return _record(newest["publisher"], name, REVOKED, newest["version"] + 1, recorded_at, on) | kept | changed | dict(said)
 
 
-def _record(publisher: str, name: str, event_type: str, version: int, recorded_at: datetime, on: date) -> Record:
+def _record(publisher: str, name: str, event_type: str, version: int, recorded_at: datetime, on: date) -> Event:
     stream = entity_id(publisher, KIND, name)
     return {
         "event_id": event_id(stream, version),

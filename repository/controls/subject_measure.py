@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from repository.decisions.entity import Entity, Record
+from repository.decisions.entity import Entity, Event
 from repository.events.identity import entity_id, event_id
 from repository.kinds.register import PERSONS
 
@@ -26,7 +26,7 @@ NAMES: Final = {
     (HOLD, False): "HoldLifted",
 }
 TOPICS: Final = tuple(f"{KIND}.{name}" for name in NAMES.values())
-OPERATIONS: Final = {"SubjectErased": "erase", "SubjectRestricted": "restrict"}
+OPERATION_OF: Final = {"SubjectErased": "erase", "SubjectRestricted": "restrict"}
 WITHHELD: Final = "withheld:"
 """Begin of a business key whose pseudonym was taken out; the entity's id follows."""
 
@@ -90,7 +90,7 @@ def decide(
     said: Mapping[str, Any],
     recorded_at: datetime,
     on: date,
-) -> Record:
+) -> Event:
     """The record of one measure; `said` may hold reason, basis, operator and retention_until. Raises MeasureRefused.
 
     `stream_version` is the newest version of this subject's stream of this measure.
@@ -102,7 +102,7 @@ def decide(
     return {
         "event_id": event_id(stream, stream_version + 1),
         "event_type": name,
-        "operation": OPERATIONS.get(name, "assert"),
+        "operation": OPERATION_OF.get(name, "assert"),
         "publisher": subject.publisher,
         "entity_id": stream,
         "business_key": key,

@@ -20,7 +20,7 @@ from repository.kinds.rules import Change, Violation
 CORRECTED, RETRACTED = "FactCorrected", "FactRetracted"
 RENAMED, MERGED, SPLIT = "EntityRenamed", "EntityMerged", "EntitySplit"
 
-Record = dict[str, Any]
+Event = dict[str, Any]
 MENTIONED = ("doc_no", "authority", "published_on")
 
 
@@ -63,7 +63,7 @@ class Entity:
     publisher: str
     business_key: str
     id: UUID
-    records: list[Record]
+    records: list[Event]
 
     @classmethod
     def unknown(cls, kind: str, publisher: str, business_key: str) -> "Entity":
@@ -71,7 +71,7 @@ class Entity:
         return cls(kind, publisher, business_key, entity_id(publisher, kind, business_key), [])
 
     @classmethod
-    def of(cls, kind: str, records: list[Record]) -> "Entity":
+    def of(cls, kind: str, records: list[Event]) -> "Entity":
         """The entity that these records, its whole history, add up to."""
         last = records[-1]
         return cls(kind, last["publisher"], last["business_key"], UUID(str(last["entity_id"])), records)
@@ -109,7 +109,7 @@ def statement(record: Mapping[str, Any], versions: Mapping[str, int]) -> Stateme
 # -- reporting -----------------------------------------------------------------------------------------------------
 
 
-def report(entity: Entity, fact: Fact, recording: Recording) -> list[Record]:
+def report(entity: Entity, fact: Fact, recording: Recording) -> list[Event]:
     """Events for a reported fact; none when it is known already.
 
     Raises NotAState or Violation for what can't be, Superseded where later publications leave no room.
@@ -204,7 +204,7 @@ def _superseded(segments: Sequence[Segment], fact: Fact) -> str:
     )
 
 
-def _event(entity: Entity, version: int, recording: Recording, fact: Fact, decided: Decided, operation: str = "assert") -> Record:
+def _event(entity: Entity, version: int, recording: Recording, fact: Fact, decided: Decided, operation: str = "assert") -> Event:
     return {
         "event_id": event_id(entity.id, version),
         "event_type": decided.event_type,
@@ -238,7 +238,7 @@ def _event(entity: Entity, version: int, recording: Recording, fact: Fact, decid
 
 def correct(
     entity: Entity, wrong: UUID, fields: Mapping[str, object], recording: Recording, operator: str | None, reason: str
-) -> list[Record]:
+) -> list[Event]:
     """Events that put fields of one event right, on every segment that shows it or inherited the error from it.
 
     Raises NotCorrectable where no such event shows, NotAState or Violation for what can't be.
@@ -246,7 +246,7 @@ def correct(
     infected = _infected(entity, _shown(entity, wrong), list(fields))
     right = {each.start: _put_right(entity.kind, each, {p: fields[p] for p in paths}) for each, paths in infected}
     annulled = {each.statement.version for each, _ in infected if right[each.start][1]}
-    events: list[Record] = []
+    events: list[Event] = []
     for segment in entity.timeline:
         if segment.statement.version in annulled:
             # A statement is annulled whole: where it shows besides, and was right, it is stated again as it was.
@@ -324,7 +324,7 @@ def _correction(
     recording: Recording,
     operator: str | None,
     reason: str,
-) -> Record:
+) -> Event:
     wrong = segment.statement.state
     version = entity.version + 1 + offset
     return {
@@ -347,7 +347,7 @@ def _correction(
     }
 
 
-def retract(entity: Entity, wrong: UUID, recording: Recording, operator: str | None, reason: str) -> list[Record]:
+def retract(entity: Entity, wrong: UUID, recording: Recording, operator: str | None, reason: str) -> list[Event]:
     """Events that annul one event; what was known before it reappears, stated again where the read rule needs it."""
     shown = next((s for s in entity.statements if str(s.state["event_id"]) == str(wrong)), None)
     if shown is None or shown.retraction:
@@ -370,12 +370,12 @@ def retract(entity: Entity, wrong: UUID, recording: Recording, operator: str | N
 # -- keys ----------------------------------------------------------------------------------------------------------
 
 
-def rename(entity: Entity, new_key: str, on: date | None, recording: Recording, fact: Fact) -> list[Record]:
+def rename(entity: Entity, new_key: str, on: date | None, recording: Recording, fact: Fact) -> list[Event]:
     """The event that gives an entity a new business key, over the open end of its timeline."""
     return [{**_turn(entity, on, recording, fact, RENAMED, "assert", {}), "business_key": new_key}]
 
 
-def merge(entity: Entity, into: UUID, on: date | None, recording: Recording, fact: Fact) -> list[Record]:
+def merge(entity: Entity, into: UUID, on: date | None, recording: Recording, fact: Fact) -> list[Event]:
     """The event that ends an entity because it went into another. Raises Violation where that is itself."""
     if into == entity.id:
         raise Violation(f"{entity.business_key} can't be merged into itself; name the entity that goes on.")
@@ -383,7 +383,7 @@ def merge(entity: Entity, into: UUID, on: date | None, recording: Recording, fac
     return [{**turned, "related_entity_ids": [into]}]
 
 
-def split(entity: Entity, parts: Sequence[UUID], on: date | None, recording: Recording, fact: Fact) -> list[Record]:
+def split(entity: Entity, parts: Sequence[UUID], on: date | None, recording: Recording, fact: Fact) -> list[Event]:
     """The event that ends an entity because it was divided; it goes on where it is one of its own parts."""
     ended = {} if entity.id in parts else RULES[entity.kind].ended
     turned = _turn(entity, on, recording, fact, SPLIT, "split", ended)
@@ -398,7 +398,7 @@ def _turn(
     name: str,
     operation: str,
     fields: Mapping[str, object],
-) -> Record:
+) -> Event:
     """An event over [on, next known segment), in the state known there with `fields` put in."""
     segments = entity.timeline
     start = on or BEGINNING

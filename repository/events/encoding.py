@@ -28,14 +28,14 @@ MONEY_BYTES = 8
 UUID_FORM = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
-Record = Mapping[str, Any]
+Event = Mapping[str, Any]
 
 
 class NotAnEvent(ValueError):
     """Bytes that are no stored event, or an event that may not be stored; the message is for people."""
 
 
-def encode(kind: str, record: Record) -> bytes:
+def encode(kind: str, record: Event) -> bytes:
     """The stored bytes of one event record; refuses what Avro writers would silently bend.
 
     Raises NotAnEvent for an unknown field, a float where an integer belongs, a naive datetime, NaN, money of more than
@@ -147,7 +147,7 @@ def fingerprint(data: bytes) -> bytes:
 # -- what may be stored --------------------------------------------------------------------------------------------
 
 
-def refuse_bent(kind: str, record: Record) -> None:
+def refuse_bent(kind: str, record: Event) -> None:
     """Raise NotAnEvent for a field the schema does not have, or a value the writer would bend to fit."""
     known = fields(kind)
     for name, value in record.items():

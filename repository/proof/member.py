@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from repository.events.encoding import NotAnEvent, Record, encode
+from repository.events.encoding import Event, NotAnEvent, encode
 from repository.events.identity import entity_id, event_id
 from repository.proof.seal import MOMENT_FORM, NUMBER, origin
 from repository.proof.signed_note import Note, NoteRefused, VerifierKey
@@ -79,7 +79,7 @@ def member_record(statement: Statement, note: Note) -> dict[str, Any]:
     }
 
 
-def statement_of_record(record: Record) -> tuple[Statement, Note]:
+def statement_of_record(record: Event) -> tuple[Statement, Note]:
     """Statement and note of an event record. Raises NotAMemberRecord; who signed it is for `Members`."""
     try:
         note = Note.parse(str(record["signed_note"]))
@@ -149,7 +149,7 @@ class Members:
         # The office's own log is sealed with the key that is the root of trust; it is not listed by itself.
         self.listed[OFFICE] = Member(OFFICE, 0, [Term(self.office, 0)])
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Event) -> None:
         """Take one more record in; records of a member come in the order of their version."""
         code, number = str(record["business_key"]), int(record["version"])
         try:
@@ -219,7 +219,7 @@ def _ended(term: Term, position: int) -> Term:
 CHANGES: Mapping[str, Any] = {LISTED: _listed, ROTATED: _rotated, REVOKED: _revoked}
 
 
-def members_of(office: VerifierKey, records: Iterable[Record]) -> Members:
+def members_of(office: VerifierKey, records: Iterable[Event]) -> Members:
     """The member list of member records, in whatever order they come."""
     members = Members(office)
     for record in sorted(records, key=lambda r: (str(r["business_key"]), int(r["version"]))):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from repository.events.encoding import NotAnEvent, Record, encode
+from repository.events.encoding import Event, NotAnEvent, encode
 from repository.events.identity import LOG as ACCESS_LOG
 from repository.events.identity import entity_id, event_id
 from repository.proof.merkle import ALGORITHMS, HASH_BYTES, Hashing, Subtree, hashing
@@ -209,7 +209,7 @@ def seal_record(seal: Seal, note: Note) -> dict[str, Any]:
     }
 
 
-def seal_of_record(record: Record) -> tuple[Seal, Note]:
+def seal_of_record(record: Event) -> tuple[Seal, Note]:
     """Seal and note of an event record. Raises NotASeal where any field is not what the signed text makes it."""
     try:
         note = Note.parse(str(record["signed_note"]))

@@ -27,7 +27,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder
 from repository.controls.grant import TOPICS as GRANTS
 from repository.controls.subject_measure import TOPICS as MEASURES
 from repository.decisions.entity import MERGED, RENAMED, Entity
-from repository.events.encoding import Record, decode_own, encode
+from repository.events.encoding import Event, decode_own, encode
 from repository.events.identity import entity_id
 from repository.kinds.register import RULES
 from repository.proof.merkle import Hashing
@@ -69,7 +69,7 @@ class Recorded:
     originator_id: UUID
     originator_version: int
     kind: str
-    record: Record
+    record: Event
 
 
 class AvroMapper(Mapper[UUID]):
@@ -83,7 +83,7 @@ class AvroMapper(Mapper[UUID]):
         return Recorded(cast(UUID, stored_event.originator_id), stored_event.originator_version, kind, record)
 
 
-def stored(kind: str, record: Record) -> StoredEvent:
+def stored(kind: str, record: Event) -> StoredEvent:
     """The stored form of one event record."""
     return StoredEvent(
         originator_id=UUID(str(record["entity_id"])),
@@ -93,7 +93,7 @@ def stored(kind: str, record: Record) -> StoredEvent:
     )
 
 
-def stored_row(kind: str, record: Record) -> StoredRow:
+def stored_row(kind: str, record: Event) -> StoredRow:
     """The stored form of one event record, as `bulk` appends it."""
     event = stored(kind, record)
     return StoredRow(cast(UUID, event.originator_id).hex, event.originator_version, event.topic, event.state)
@@ -190,7 +190,7 @@ class Publisher(Application[UUID]):
                 self._move_key(*decode_own(state))
             self._keys_until = newest
 
-    def _move_key(self, kind: str, record: Record) -> None:
+    def _move_key(self, kind: str, record: Event) -> None:
         identity = UUID(str(record["entity_id"]))
         if record["event_type"] == RENAMED:
             self._renamed[kind, record["business_key"]] = identity
@@ -199,7 +199,7 @@ class Publisher(Application[UUID]):
 
     # -- recording --
 
-    def record(self, kind: str, records: Sequence[Record]) -> None:
+    def record(self, kind: str, records: Sequence[Event]) -> None:
         """Save the events of one decision, together or not at all. Raises StoreChanged when another writer came between."""
         events = [Recorded(UUID(str(r["entity_id"])), r["version"], kind, r) for r in records]
         try:
