@@ -37,6 +37,8 @@ _client_log = logging.getLogger("kafka")
 _client_log.propagate = False
 _client_log.addHandler(LAST_WORDS)
 
+WORTH_TRYING = (kafka_errors.RetriableError, kafka_errors.UnknownBrokerIdError, OSError)
+"""A client that has lost all its brokers asks one that it no longer knows: that is an outage, and no refusal."""
 REFUSED_BY_BROKER = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 
 
@@ -127,7 +129,7 @@ def verdict(settings: Settings, error: BaseException) -> LogUnavailable | KafkaR
         return refusal(settings, error)
     if NOT_LET_IN.search(said):
         return refusal(settings, said)
-    if isinstance(error, kafka_errors.RetriableError | OSError):
+    if isinstance(error, WORTH_TRYING):
         return unavailable(settings, said or error)
     return KafkaRefused(f"Kafka at {settings.kafka_bootstrap} refused: {_words(error)}.")
 

@@ -4,7 +4,8 @@ kafka-python is the named client. librdkafka, where that extra is installed, doe
 Partitions are assigned by the log, never by a consumer group: where reading goes on is what the base says.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -64,26 +65,35 @@ class KafkaPythonReader:
             )
 
     def place(self, positions: Mapping[Partition, int]) -> None:
-        self._consumer.assign([TopicPartition(*partition) for partition in positions])
-        for partition, offset in positions.items():
-            self._consumer.seek(TopicPartition(*partition), offset)
+        with self._sentences():
+            self._consumer.assign([TopicPartition(*partition) for partition in positions])
+            for partition, offset in positions.items():
+                self._consumer.seek(TopicPartition(*partition), offset)
 
     def seek(self, partition: Partition, offset: int) -> None:
-        self._consumer.seek(TopicPartition(*partition), offset)
+        with self._sentences():
+            self._consumer.seek(TopicPartition(*partition), offset)
 
     def poll(self, wait_s: float, limit: int) -> list[Arrived]:
+        with self._sentences():
+            by_partition = self._consumer.poll(int(wait_s * 1000), limit)
+        return [_arrived(record) for records in by_partition.values() for record in records]
+
+    def positions(self) -> dict[Partition, int]:
+        # Brokers are asked for these as well, where the leader of a partition has changed.
+        with self._sentences():
+            placed = self._consumer.assignment()
+            return {(each.topic, each.partition): self._consumer.position(each, timeout_ms=1000) or 0 for each in placed}
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
         try:
             with sentences(self.settings):
-                by_partition = self._consumer.poll(int(wait_s * 1000), limit)
+                yield
         except RuntimeError as error:
             if isinstance(error.__cause__, kafka_errors.OffsetOutOfRangeError | kafka_errors.LogTruncationError):
                 raise OutOfRange(str(error.__cause__)) from error
             raise
-        return [_arrived(record) for records in by_partition.values() for record in records]
-
-    def positions(self) -> dict[Partition, int]:
-        placed = self._consumer.assignment()
-        return {(each.topic, each.partition): self._consumer.position(each, timeout_ms=1000) or 0 for each in placed}
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=1000)

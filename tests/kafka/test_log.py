@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import UnknownBrokerIdError
 from kafka.structs import OffsetAndMetadata
 
 from connectors.home.folder import Home
+from connectors.home.settings import Settings
 from connectors.hub import hub
 from connectors.hub.owner import serving
 from connectors.kafka import log as kafka_log
 from connectors.kafka import topics
+from connectors.kafka.connecting import verdict
 from connectors.kafka.log import KafkaLog
 from connectors.kafka.registry import LockedNumbers
 from connectors.publishing.reporting import report_lines
@@ -370,6 +373,11 @@ def test_an_outage_is_told_once_and_followed_by_everything(tmp_path: Path, kafka
         assert "Following goes on." in process.stderr.readline()
         assert process.poll() is None
     assert projected(home)["digest"] == embedded_digest(home)
+
+
+def test_a_client_that_has_lost_its_brokers_is_tried_again() -> None:
+    said = verdict(Settings(), UnknownBrokerIdError(-1))
+    assert isinstance(said, LogUnavailable) and "does not answer (UnknownBrokerIdError" in str(said)
 
 
 def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path, kafka: Broker) -> None:
