@@ -64,6 +64,7 @@ FOREIGN = (
     ("builtins", "OSError"),
     ("builtins", "UnicodeError"),
     ("duckdb", "Error"),
+    ("psycopg", "Error"),
     ("eventsourcing.domain", "EventSourcingError"),
     ("pyarrow", "ArrowInvalid"),
     ("sqlite3", "Error"),

@@ -92,7 +92,7 @@ def _states_person(kind: str) -> str:
 def _aside(kind: str) -> str:
     """SQL: a row `h` as it is set aside."""
     person = PERSONS[kind]
-    others = ", ".join(f'"{name}" := h."{name}"' for name in person.others)
+    others = ", ".join(f'"{name}" := {_exact(kind, name)}' for name in person.others)
     cells = (
         f"'{kind}'", "h.event_id::UUID", "h.entity_id::UUID", "h.version", "h.business_key", f'h."{person.token}"',
         f"to_json(struct_pack({others}))::VARCHAR" if others else "NULL",
@@ -105,13 +105,19 @@ def _given_back(kind: str) -> str:
     """SQL: the assignments that put what was set aside (`s`) back into a row."""
     person = PERSONS[kind]
     types = ", ".join(f'"{name}": {_json_type(columns(kind)[name])}' for name in person.others)
-    others = [f'"{name}" = json_transform(s.others, \'{{{types}}}\')."{name}"' for name in person.others]
+    given = f"json_transform(s.others, '{{{types}}}')"
+    others = [f'"{name}" = CAST({given}."{name}" AS {columns(kind)[name]})' for name in person.others]
     cipher = [f"{PERSONAL_FIELD} = s.personal"] if PERSONAL_FIELD in fields(kind) else []
     return ", ".join([f'"{person.token}" = s.token', *others, *cipher, "business_key = s.business_key"])
 
 
+def _exact(kind: str, name: str) -> str:
+    """SQL: a value as it is set aside; as a JSON number it would pass through floating point, so all but lists are text."""
+    return f'h."{name}"' if columns(kind)[name].endswith("[]") else f'h."{name}"::VARCHAR'
+
+
 def _json_type(sql_type: str) -> str:
-    return f'["{sql_type.removesuffix("[]")}"]' if sql_type.endswith("[]") else f'"{sql_type}"'
+    return '["VARCHAR"]' if sql_type.endswith("[]") else '"VARCHAR"'
 
 
 def _tables(kind: str) -> tuple[str, str]:

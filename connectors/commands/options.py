@@ -76,9 +76,9 @@ def moment(value: str) -> str:
     """A moment that was typed, as ISO 8601 in UTC. Raises a usage error."""
     try:
         given = datetime.fromisoformat(value)
-    except ValueError as error:
+        return (given if given.tzinfo else given.replace(tzinfo=CHINA)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f'"{value}" is no moment; write it {MOMENT}.') from error
-    return (given if given.tzinfo else given.replace(tzinfo=CHINA)).astimezone(UTC).isoformat()
 
 
 def moment_if_given(value: str | None) -> str | None:

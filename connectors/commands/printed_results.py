@@ -1,6 +1,7 @@
 """What `yrd query` and the lists print: a result as table, CSV, JSON or Parquet."""
 
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ DIFFERENCES = (
 
 def print_result(table: pa.Table, form: str, output: Path | None = None) -> None:
     """A query's result in a form: table, csv, json (one array of objects) or parquet (to a file)."""
+    table = table.rename_columns(_told_apart(table.column_names))
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     if form == "parquet":
@@ -58,3 +60,12 @@ def _write(output: Path | None, content: str) -> None:
         sys.stdout.write(content)
     else:
         output.write_text(content, "utf-8")
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """The names of columns, each once: of those that stand twice the later ones are numbered, a, a_1, a_2."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found.append(name if name not in found else next(each for each in numbered if each not in {*names, *found}))
+    return found

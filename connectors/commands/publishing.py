@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,7 +184,7 @@ def _assignment(given: str) -> tuple[str, object]:
     if not sign or not (path.removeprefix(reported_persons.PREFIX).isidentifier() or facts.PATH.match(path)):
         raise typer.BadParameter(f'"{given}" is no assignment; write FIELD=VALUE, such as offers[YRD050101].capacity=358.')
     try:
-        return path, json.loads(value)
+        return path, json.loads(value, parse_float=Decimal)
     except ValueError:
         return path, value
 

@@ -61,9 +61,10 @@ class Standings:
         if self._by_token is None or self._by_token[0] != self._followed:
             found: dict[str, Standing] = {}
             for entity, standing in self._decided():
-                if standing.erased or standing.restricted:
-                    token = PERSONS[entity.kind].token
-                    found |= {str(record[token]): standing for record in entity.records if record[token]}
+                tokens = {str(token) for record in entity.records if (token := record[PERSONS[entity.kind].token])}
+                # An entity that stood under two tokens, one of them by mistake, does not say whose measure it was.
+                if (standing.erased or standing.restricted) and len(tokens) == 1:
+                    found |= dict.fromkeys(tokens, standing)
             self._by_token = (self._followed, found)
         return self._by_token[1]
 
@@ -98,3 +99,9 @@ class Standings:
         if late is not None and late.version > (standing.erased_to or 0):
             self.record(late, ERASURE, True, FREE, {"reason": "recorded while the subject was being erased"})
         standing.refuse()
+
+
+def tokens_now(entity: Entity) -> set[str]:
+    """The tokens under which an entity stands in its timeline; what was corrected or retracted does not count."""
+    token = PERSONS[entity.kind].token
+    return {str(found) for segment in entity.timeline if (found := segment.statement.state[token])}

@@ -1,5 +1,6 @@
 """What is decided about one subject: erasure, restriction, legal hold, and a person's own record (PIPL arts 44 to 50)."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -9,24 +10,31 @@ from uuid import UUID
 from connectors.home.folder import Home
 from connectors.home.regional_key import Tokeniser
 from connectors.persons.recording import Persons, persons
+from connectors.persons.standings import tokens_now
 from repository.controls.subject_measure import ERASURE, MeasureRefused, SubjectWithheld
 from repository.decisions.entity import Entity, Event
 from repository.kinds.register import PERSONS
 from repository.store.publisher import Publisher
 from schemas.contracts import PERSONAL_FIELD, state_fields
 
+SHORTEST_TELLING = 8
+"""Characters from which a text, by itself, leads to somebody."""
+KEPT_REJECTIONS = 'SELECT rowid, "column", value, reason FROM rejections'
+
 
 def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> list[Entity]:
     """All entities about the person meant by a pseudonym, an entity's id or key, or "id_type|number". Raises MeasureRefused.
 
-    A person may stand in several kinds, under several keys; the pseudonym holds them together.
+    A person may stand in several kinds, under several keys; the pseudonym holds them together. An entity that once stood under
+    the pseudonym by mistake is among them, since its history still leads there.
     """
     if "|" in named and tokeniser is not None:
         id_type, _, number = named.partition("|")
         named = tokeniser(id_type, number)
     meant = [entity for entity in _meant(store, named) if entity.records and entity.kind in PERSONS]
-    tokens = {str(token) for entity in meant for record in entity.records if (token := record[PERSONS[entity.kind].token])}
-    known = {entity.id: entity for entity in (*meant, *(each for token in tokens | {named} for each in _under(store, token)))}
+    tokens = {named} | {token for entity in meant for token in tokens_now(entity)}
+    under = [entity for token in sorted(tokens) for entity in _under(store, token) if entity.records]
+    known = {entity.id: entity for entity in (*meant, *under)}
     if not known:
         raise MeasureRefused(
             f"Publisher {store.code} has recorded no subject under this name; give the pseudonym or the entity's id, "
@@ -45,10 +53,11 @@ def _meant(store: Publisher, named: str) -> Iterator[Entity]:
 
 
 def _under(store: Publisher, token: str) -> Iterator[Entity]:
-    """The entities under a pseudonym that is not their key."""
+    """The entities that stand, or stood, under a pseudonym, whether it is their key or not."""
     for kind, rule in PERSONS.items():
-        if not rule.token_is_key:
-            yield from (entity for id_ in store.holding(kind, token) if (entity := store.by_id(id_)) is not None)
+        if rule.token_is_key:
+            yield store.entity(kind, token)
+        yield from (entity for id_ in store.holding(kind, token) if (entity := store.by_id(id_)) is not None)
 
 
 def take_measure(
@@ -94,7 +103,7 @@ def _identifying(subject: Entity) -> set[str]:
 
 
 def _texts(value: object) -> list[str]:
-    return [value] if isinstance(value, str) and value else [str(each) for each in value] if isinstance(value, list) else []
+    return [] if value is None else [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
 def _erase_late(opened: Persons, subject: Entity) -> None:
@@ -104,20 +113,26 @@ def _erase_late(opened: Persons, subject: Entity) -> None:
 
 
 def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
-    """Take what leads to the person out of the kept rejections of this publisher."""
+    """Take what leads to the person out of the kept rejections of this publisher.
+
+    A text is looked for as a whole word. A short one, such as the serial number 1, is taken out only where it stands as the
+    row's key: elsewhere it may mean anything, and leads to nobody.
+    """
     path = home.folder / "rejections" / f"{code}.sqlite"
     if not path.exists():
         return
+    telling = sorted((text for text in texts if len(text) >= SHORTEST_TELLING), key=len, reverse=True)
+    words = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in telling)) if telling else None
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA secure_delete = ON")
         with connection, suppress(sqlite3.OperationalError):
-            for text in texts:
-                connection.execute(
-                    "UPDATE rejections SET value = '(erased)', reason = replace(reason, ?, '(erased)') "
-                    "WHERE value = ? OR instr(reason, ?) > 0",
-                    [text, text, text],
-                )
+            for row, column, value, reason in connection.execute(KEPT_REJECTIONS).fetchall():
+                gone = (value in texts and not column) or (words is not None and words.search(value or "") is not None)
+                left = words.sub("(erased)", reason) if words is not None else reason
+                if gone or left != reason:
+                    said = ("(erased)" if gone else value, left, row)
+                    connection.execute("UPDATE rejections SET value = ?, reason = ? WHERE rowid = ?", said)
     finally:
         connection.close()
 

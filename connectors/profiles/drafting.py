@@ -16,6 +16,7 @@ from connectors.dumps import Dump, Layout, open_dump
 from connectors.profiles import profile as profiles
 from connectors.profiles.conversions import target_at
 from connectors.profiles.header_words import Words, ranked, words_of
+from repository.kinds.register import PERSONS
 from repository.registers.text import normalise, number
 from schemas.contracts import FACT_KINDS
 
@@ -130,7 +131,8 @@ def _list(values: Sequence[str]) -> str:
 def _head(sample: Sample, kind: str) -> str:
     name = re.sub(r"\W+", "_", sample.path.stem).strip("_") or "draft"
     level = ["data_level = 3   # check: persons are 3 or 4 (GB/T 43697-2024)"] if "identity" in sample.found else []
-    key = [] if "identity" in sample.found else [f"key = {_key(sample, kind)}", _key_advice(sample, kind)]
+    keyed_by_token = "identity" in sample.found and kind in PERSONS and PERSONS[kind].token_is_key
+    key = [] if keyed_by_token else [f"key = {_key(sample, kind)}", _key_advice(sample, kind)]
     return "\n".join(
         (
             f"# Drafted from {normalise(sample.path.name)}. Check every line; write down origin and licence here.",

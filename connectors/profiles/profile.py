@@ -197,6 +197,9 @@ def _check_whole(profile: Profile, top: Table) -> None:
     if RULES[profile.kind].occurrence and profile.completeness == "complete":
         way_out = f'can\'t be said of {profile.kind}: each is an event of its day, which no list closes; write "partial".'
         raise top.wrong("completeness", profile.completeness, way_out)
+    rule = PERSONS.get(profile.kind)
+    if rule is not None and rule.only is None and profile.person is None:
+        raise top.wrong("person", None, f"is missing: rows of {profile.kind} are about persons; name the column of the number.")
     if profile.personal and PERSONAL_FIELD not in state_fields(profile.kind):
         raise top.wrong("personal", None, f"has no place in {profile.kind}, which holds no personal fields; remove the table.")
     check_personal(top, profile.person is not None, profile.personal, replace(profile, person=None, personal={}).columns())

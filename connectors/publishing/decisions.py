@@ -1,6 +1,6 @@
 """What an import decides about its staged facts: events on their way into the store, and the facts that it refuses."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -23,11 +23,12 @@ from repository.decisions.facts import Authority, Fact, refuse_empty
 from repository.decisions.state import NotAState
 from repository.decisions.timeline import BEGINNING, FOREVER
 from repository.events.encoding import NotAnEvent
-from repository.kinds.register import RULES
+from repository.kinds.register import PERSONS, RULES
 from repository.kinds.rules import Violation
 from repository.persons.personal import PersonalRefused, Plain
 from repository.store.bulk import FirstEvents
 from repository.store.publisher import Publisher, StoredRow, stored_row
+from schemas.contracts import codes
 
 REFUSALS = (NotAState, Violation, Superseded, PersonalRefused, NotAnEvent, SubjectWithheld)
 """What a decision raises about one fact, which costs that fact and nothing else."""
@@ -41,6 +42,10 @@ class New:
     first: FirstEvents
     staged: Sequence[bytes] = ()
     encrypted: Waiting = list
+
+
+WITHHELD_KEY = "(withheld)"
+"""Stands in a rejection for the key of somebody who is erased or restricted: the rejections are read by people."""
 
 
 @dataclass
@@ -89,8 +94,17 @@ class Decisions:
         moved, standings, token = set(self.moved), self.persons.standings, self.profile.token_field
         if not token:
             return moved
-        withheld = self.comparison.staging.keys_stating(token, standings.by_token().keys())
-        return moved | standings.decided_keys(self.profile.kind).keys() | set(withheld)
+        staging = self.comparison.staging
+        withheld = staging.keys_stating(token, standings.by_token().keys())
+        unnamed = staging.keys_stating(*self._unnamed())
+        return moved | standings.decided_keys(self.profile.kind).keys() | set(withheld) | set(unnamed)
+
+    def _unnamed(self) -> tuple[str, Collection[str]]:
+        """The field and values by which a row without a token is about somebody all the same: they are not recorded in bulk."""
+        rule = PERSONS[self.profile.kind]
+        if rule.only is None or self.profile.person is not None or self.persons.home.settings.synthetic:
+            return "", ()
+        return rule.only[0], (codes(self.profile.kind, rule.only[0]) or set[str]()) - set(rule.nobody)
 
     def _refuse(self, record: int, key: str, reason: str) -> None:
         self.counts.facts_rejected += 1
@@ -169,13 +183,13 @@ class Decisions:
             entity = self._entity(key)
         except SubjectWithheld as error:
             for row in facts:
-                self._refuse(row["record"], key, str(error))
+                self._refuse(row["record"], WITHHELD_KEY, str(error))
             return
         for row in facts:
             try:
                 rows = self._decided_one(entity, row)
             except REFUSALS as error:
-                self._refuse(row["record"], key, str(error))
+                self._refuse(row["record"], WITHHELD_KEY if isinstance(error, SubjectWithheld) else key, str(error))
             else:
                 yield rows
         self.comparison.progress("recording", len(facts))

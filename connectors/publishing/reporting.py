@@ -150,7 +150,7 @@ def _typed(path: str, type_: FieldType, value: Any) -> object:
         return [str(each) for each in value] if isinstance(value, list) else [str(value)]
     try:
         return CONVERT[type_.word](value)
-    except (ValueError, TypeError, InvalidOperation) as error:
+    except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
         raise NotAFact(f'"{path}" takes {TAKES[type_.word]}, not {value!r}.') from error
 
 
@@ -161,6 +161,10 @@ def _entry(path: str, type_: FieldType, value: object) -> object:
     return {c: _typed(f"{path}.{c}", type_.entry[c], v) if c in type_.entry else v for c, v in value.items()}
 
 
+LONGEST_INTEGER = 40
+"""Digits, less one, beyond which no field holds a whole number."""
+
+
 def _money(value: Any) -> Decimal:
     amount = Decimal(str(value))
     if not amount.is_finite():
@@ -169,9 +173,11 @@ def _money(value: Any) -> Decimal:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or Decimal(value) != int(Decimal(value)):
+    number = Decimal(value)
+    # A number of thousands of digits would take for ever to be written out only to be refused.
+    if isinstance(value, bool) or not number.is_finite() or number.adjusted() > LONGEST_INTEGER or number != int(number):
         raise ValueError(value)
-    return int(Decimal(value))
+    return int(number)
 
 
 def _boolean(value: Any) -> bool:
@@ -237,8 +243,13 @@ def retract_fact(persons: Persons, entity: Entity, event: UUID, operator: str | 
 
 
 def _recorded(persons: Persons, entity: Entity, events: list[Any]) -> list[Any]:
+    for event in events:
+        # Putting right is no way back for somebody who is withheld. What is taken back is no statement.
+        if event["operation"] != "retract":
+            persons.standings.refuse_withheld(entity.kind, event)
     if events:
         persons.store.record(entity.kind, persons.encrypted(entity.kind, events))
+        persons.standings.erase_late(entity, events[-1])
     return events
 
 

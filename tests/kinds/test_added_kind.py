@@ -131,6 +131,7 @@ def test_its_rules_see_before_and_after_and_the_document(project: Path) -> None:
 def test_an_occurrence_can_not_be_closed_by_a_list(project: Path, tmp_path: Path) -> None:
     profile = tmp_path / "all.toml"
     lines = ['kind = "care_voucher"', 'source = "s"', 'scope = "s"', 'completeness = "complete"', 'key = ["k"]']
+    lines += ["data_level = 3", "[person]", 'column = "id"', 'id_type = "other"']
     profile.write_text("\n".join([*lines, "[fields]", 'serial = "s"', "[valid]", 'from = "as_of"']) + "\n", "utf-8")
     program = f"""
 from connectors.profiles.profile import ProfileError, load
@@ -167,3 +168,17 @@ tables.create(connection)
 print(content_digest(connection))
 """
     assert ran(project, "-c", program) == ran(ROOT, "-c", program)
+
+
+def test_a_list_of_it_must_say_whose_each_row_is(project: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "nobodys.toml"
+    lines = ['kind = "care_voucher"', 'source = "s"', 'scope = "s"', 'completeness = "partial"', 'key = ["k"]']
+    profile.write_text("\n".join([*lines, "[fields]", 'serial = "s"', "[valid]", 'from = "as_of"']) + "\n", "utf-8")
+    program = f"""
+from connectors.profiles.profile import ProfileError, load
+try:
+    load({str(profile)!r})
+except ProfileError as error:
+    print(error)
+"""
+    assert "rows of care_voucher are about persons" in ran(project, "-c", program)
