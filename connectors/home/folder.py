@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from connectors.home.refused import Refused
 from connectors.home.roles import require
 from connectors.home.settings import SettingError, Settings, publisher_codes, read_settings, secret
-from repository.store.publisher import Publisher
+from repository.store.publisher import Publisher, opened_store
 
 LOCK_POLL_S = 0.02
 
@@ -77,7 +77,7 @@ class Home:
         """
         if not to_read:
             require(self.settings, "publish")
-        publisher = Publisher(self.member(code), self._store_environment(code, wait_s))
+        publisher = opened_store(self.member(code), self._store_environment(code, wait_s))
         try:
             yield publisher
         finally:
@@ -89,7 +89,7 @@ class Home:
         codes = [c for c in self.settings.publishers if new_too or self.settings.store_url or self.store_file(c).exists()]
         opened: list[Publisher] = []
         try:
-            opened += [Publisher(code, self._store_environment(code)) for code in codes]
+            opened += [opened_store(code, self._store_environment(code)) for code in codes]
             yield opened
         finally:
             for publisher in opened:

@@ -5,6 +5,7 @@ one transaction of the same recorder. Both store the same bytes. Stored topics a
 is in the data. Two writers that decide on the same history collide on (entity, version) and the second fails.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
+    InternalError,
     Mapper,
     Notification,
     OperationalError,
@@ -246,6 +248,20 @@ class Publisher(Application[UUID]):
     def newest_position(self) -> int:
         """Position of the newest event; 0 where there is none."""
         return self.recorder.max_notification_id() or 0
+
+
+OPENINGS, PAUSE_S = 6, 0.1
+"""How often a store is opened, and how long it is waited in between, where another process prepares the same database."""
+
+
+def opened_store(code: str, env: dict[str, str]) -> Publisher:
+    """The event store of a publisher. Of two who prepare one PostgreSQL schema at once the server fails one, who tries again."""
+    for _ in range(OPENINGS - 1):
+        try:
+            return Publisher(code, env)
+        except InternalError:
+            time.sleep(PAUSE_S)
+    return Publisher(code, env)
 
 
 class Tracked:

@@ -244,7 +244,7 @@ def test_a_base_of_another_layout_is_rebuilt_never_guessed_at(tmp_path: Path) ->
     file = current(home)
     assert file is not None
     with duckdb.connect(str(file)) as connection:
-        connection.execute("UPDATE layout SET version = 999")
+        connection.execute("UPDATE layout SET checksum = 'another'")
     with pytest.raises(BaseDamaged, match="another table layout"), opened(home):
         pass
     assert rebuilt(home).new_digest == digest

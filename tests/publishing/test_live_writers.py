@@ -328,9 +328,9 @@ def test_an_import_beside_reporters_that_do_not_stop_ends_and_is_a_serial_order(
         _check(home, source, homes, done, reporters)
 
 
-def test_in_postgres_too(tmp_path: Path, postgres: str) -> None:
+def test_in_postgres_too(tmp_path: Path, database: str) -> None:
     homes = Homes(30, 30, 10, 30)
-    home, source = region(tmp_path, store_url=postgres, import_chunk_rows=20), profile(tmp_path, "complete")
+    home, source = region(tmp_path, store_url=database, import_chunk_rows=20), profile(tmp_path, "complete")
     imported(home, source, dump(tmp_path, homes.may()))
     june = dump(tmp_path, homes.june(), name="june.csv")
     with reporting(home, homes.keys, (1, 2)) as reporters:
