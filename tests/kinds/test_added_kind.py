@@ -128,19 +128,28 @@ def test_its_rules_see_before_and_after_and_the_document(project: Path) -> None:
     assert bulk == ["The voucher would end on 1860-06-26, before there were any."]
 
 
-def test_an_occurrence_can_not_be_closed_by_a_list(project: Path, tmp_path: Path) -> None:
-    profile = tmp_path / "all.toml"
-    lines = ['kind = "care_voucher"', 'source = "s"', 'scope = "s"', 'completeness = "complete"', 'key = ["k"]']
-    lines += ["data_level = 3", "[person]", 'column = "id"', 'id_type = "other"']
-    profile.write_text("\n".join([*lines, "[fields]", 'serial = "s"', "[valid]", 'from = "as_of"']) + "\n", "utf-8")
-    program = f"""
+def refusal(project: Path, folder: Path, *lines: str) -> str:
+    """What is said of a source profile of the kind that has these lines besides."""
+    profile = folder / "profile.toml"
+    given = ['kind = "care_voucher"', 'source = "s"', 'scope = "s"', 'key = ["k"]', *lines]
+    profile.write_text("\n".join([*given, "[fields]", 'serial = "s"', "[valid]", 'from = "as_of"']) + "\n", "utf-8")
+    return ran(project, "-c", LOADING, str(profile))
+
+
+LOADING = """
+import sys
+from pathlib import Path
 from connectors.profiles.profile import ProfileError, load
 try:
-    load({str(profile)!r})
+    load(Path(sys.argv[1]))
 except ProfileError as error:
     print(error)
 """
-    assert "no list closes" in ran(project, "-c", program)
+
+
+def test_an_occurrence_can_not_be_closed_by_a_list(project: Path, tmp_path: Path) -> None:
+    person = ("data_level = 3", "[person]", 'column = "id"', 'id_type = "other"')
+    assert "no list closes" in refusal(project, tmp_path, 'completeness = "complete"', *person)
 
 
 def test_a_base_of_before_says_how_it_is_made_anew(project: Path, tmp_path: Path) -> None:
@@ -171,14 +180,4 @@ print(content_digest(connection))
 
 
 def test_a_list_of_it_must_say_whose_each_row_is(project: Path, tmp_path: Path) -> None:
-    profile = tmp_path / "nobodys.toml"
-    lines = ['kind = "care_voucher"', 'source = "s"', 'scope = "s"', 'completeness = "partial"', 'key = ["k"]']
-    profile.write_text("\n".join([*lines, "[fields]", 'serial = "s"', "[valid]", 'from = "as_of"']) + "\n", "utf-8")
-    program = f"""
-from connectors.profiles.profile import ProfileError, load
-try:
-    load({str(profile)!r})
-except ProfileError as error:
-    print(error)
-"""
-    assert "rows of care_voucher are about persons" in ran(project, "-c", program)
+    assert "rows of care_voucher are about persons" in refusal(project, tmp_path, 'completeness = "partial"')
