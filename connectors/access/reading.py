@@ -167,7 +167,7 @@ def _records(store: AccessStore, problems: list[str] | None = None) -> Iterator[
 def _decoded(notification: Notification, problems: list[str] | None) -> dict[str, Any] | None:
     try:
         kind, record = decode_own(notification.state)
-    except (NotAnEvent, EOFError, ValueError, IndexError) as error:
+    except NotAnEvent as error:
         if problems is None:
             said = f"Position {notification.id} of the access log can't be read ({error})"
             raise Refused(f"{said}; `yrd access check` lists all that is wrong.") from error

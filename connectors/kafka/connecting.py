@@ -15,6 +15,8 @@ from repository.store.log import LogUnavailable
 CLIENT_ID = "yrd"
 REASON = re.compile(r"\w*(?:Authentication|Authorization)FailedError|Handshake failed:[^(]*|Connection refused")
 NOT_LET_IN = re.compile(r"(?:Authentication|Authorization)Failed")
+NO_OUTAGE = re.compile(rf"{NOT_LET_IN.pattern}|certificate verify failed")
+FIRST_TRY_MS = 3_000
 FOREVER_MS = 2**31 - 1
 
 
@@ -99,11 +101,26 @@ def _username(settings: Settings) -> str:
     return settings.kafka_username
 
 
+def administrator(settings: Settings) -> KafkaAdminClient:
+    """An administrating client that has found its brokers. Raises KafkaError.
+
+    The library takes a refused account for an outage, and tries until its time is over. So it is given little time first, after
+    which its last words tell the two apart: who mistyped a password is told so at once.
+    """
+    given, wait_ms = connection(settings), settings.kafka_wait_s * 1000
+    try:
+        return KafkaAdminClient(request_timeout_ms=wait_ms, **given | {"bootstrap_timeout_ms": min(FIRST_TRY_MS, wait_ms)})
+    except kafka_errors.KafkaTimeoutError:
+        if NO_OUTAGE.search(LAST_WORDS.said) or wait_ms <= FIRST_TRY_MS:
+            raise
+    return KafkaAdminClient(request_timeout_ms=wait_ms, **given | {"bootstrap_timeout_ms": wait_ms - FIRST_TRY_MS})
+
+
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An administrating client, closed at the end; its errors come out as sentences."""
     with sentences(settings):
-        client = KafkaAdminClient(request_timeout_ms=settings.kafka_wait_s * 1000, **connection(settings))
+        client = administrator(settings)
         try:
             yield client
         finally:

@@ -15,7 +15,7 @@ from kafka.protocol.consumer import IsolationLevel
 
 from connectors.home.settings import Settings
 from connectors.kafka import names
-from connectors.kafka.connecting import connection, sentences, unavailable
+from connectors.kafka.connecting import administrator, sentences, unavailable
 from connectors.kafka.discovery import Discovery
 from connectors.kafka.framing import Arrived, Restoring, restored
 from connectors.kafka.reading import OutOfRange, Reader, reader
@@ -230,7 +230,7 @@ class KafkaLog:
 
     def _administrating(self) -> KafkaAdminClient:
         if self._admin is None:
-            self._admin = KafkaAdminClient(request_timeout_ms=self.settings.kafka_wait_s * 1000, **connection(self.settings))
+            self._admin = administrator(self.settings)
         return self._admin
 
     def _offsets(self, spec: OffsetSpec, partitions: Collection[Partition] | None = None) -> dict[Partition, int]:

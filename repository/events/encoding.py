@@ -28,6 +28,9 @@ MONEY_BYTES = 8
 UUID_FORM = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
+UNREADABLE = (EOFError, ValueError, LookupError, ArithmeticError, TypeError, struct.error)
+"""All that fastavro raises for bytes that are no record of the schema; a day beyond every calendar is an OverflowError."""
+
 Event = Mapping[str, Any]
 
 
@@ -70,7 +73,7 @@ def decode(data: bytes, kinds: Collection[str] = KINDS) -> tuple[str, dict[str, 
         written = fastavro.schemaless_reader(stream, known.parsed, None)
         assert isinstance(written, dict)
         fastavro.schemaless_writer(out, known.parsed, written)
-    except (EOFError, ValueError, LookupError, ArithmeticError, TypeError, struct.error) as error:
+    except UNREADABLE as error:
         raise NotAnEvent(
             f"The body is not {known.kind} version {known.version}: {str(error) or type(error).__name__}."
         ) from error
@@ -85,11 +88,17 @@ def decode(data: bytes, kinds: Collection[str] = KINDS) -> tuple[str, dict[str, 
 
 
 def decode_own(data: bytes) -> tuple[str, dict[str, Any]]:
-    """Like `decode`, for bytes from a store of our own: they were checked when they were written, and are read without doubt."""
+    """Like `decode`, for bytes from a store of our own: they were checked when they were written, and are not compared again.
+
+    Raises NotAnEvent when they have been damaged so that no record comes out of them.
+    """
     known = writer_of(data, (*KINDS, *LOCAL_KINDS))
-    if not _is_current(known):
-        return known.kind, _resolved(known, data)
-    record = fastavro.schemaless_reader(io.BytesIO(data[HEADER_BYTES:]), known.parsed, None)
+    try:
+        if not _is_current(known):
+            return known.kind, _resolved(known, data)
+        record = fastavro.schemaless_reader(io.BytesIO(data[HEADER_BYTES:]), known.parsed, None)
+    except UNREADABLE as error:
+        raise NotAnEvent(f"The stored {known.kind} is damaged: {str(error) or type(error).__name__}.") from error
     assert isinstance(record, dict)
     return known.kind, record
 

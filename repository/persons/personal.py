@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from repository.events.columns import EPOCH, MARKER, Column, encode_columns
+from repository.events.encoding import UNREADABLE
 from schemas.contracts import PERSONAL, UnknownSchema, by_fingerprint, contract, fields
 
 FORM: Final = 1
@@ -139,7 +140,7 @@ def decode_group(data: bytes) -> Plain:
     try:
         known = by_fingerprint(data[len(MARKER) : HEADER_BYTES])
         record = fastavro.schemaless_reader(stream, known.parsed, contract(PERSONAL).parsed)
-    except (UnknownSchema, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
+    except (UnknownSchema, *UNREADABLE) as error:
         why = f"The personal fields are in no known form ({type(error).__name__}); install a newer release."
         raise PersonalRefused(why) from None
     left = data[HEADER_BYTES + stream.tell() :].strip(b"\0")

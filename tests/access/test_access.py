@@ -95,6 +95,7 @@ def test_every_way_of_asking_is_recorded_with_its_rows(home: Home, tmp_path: Pat
     ]
 
 
+@pytest.mark.long
 def test_the_same_is_recorded_by_a_follower(home: Home, tmp_path: Path) -> None:
     imported(home, profile(tmp_path), many(tmp_path, 3))
     projected(home)
@@ -138,6 +139,7 @@ def test_a_result_that_grows_too_long_is_recorded_as_broken_off(tmp_path: Path) 
     assert (last(home)["outcome"], last(home)["result_rows"]) == ("broken_off", 10_000)
 
 
+@pytest.mark.long
 def test_a_reader_that_vanishes_is_recorded(home: Home) -> None:
     with following(home):
         reader = begun(home, "query", SLOW)
@@ -148,6 +150,7 @@ def test_a_reader_that_vanishes_is_recorded(home: Home) -> None:
     assert (last(home)["command"], last(home)["outcome"], last(home)["result_rows"]) == ("query", "refused", None)
 
 
+@pytest.mark.long
 def test_an_owner_that_is_killed_leaves_the_record_of_who_had_asked(home: Home) -> None:
     with following(home) as owner:
         reader = begun(home, "query", SLOW, "--purpose", "case 7")

@@ -64,6 +64,7 @@ def test_an_operator_may_not_audit(home: Home, tmp_path: Path) -> None:
     assert hub.read(home, "SELECT count(*) FROM supply_history").column(0).to_pylist() == [3]
 
 
+@pytest.mark.long
 def test_an_auditor_may_neither_publish_nor_run_the_base(home: Home, tmp_path: Path) -> None:
     imported(home, profile(tmp_path), many(tmp_path, 3))
     projected(home)

@@ -43,6 +43,7 @@ def test_a_history_is_read_by_people_and_programs(yrd: Yrd) -> None:
     assert "Nothing is known under nobody" in yrd.failure("audit", "history", "nobody")
 
 
+@pytest.mark.long
 def test_what_was_held_and_shown_is_told_with_its_digest(yrd: Yrd, tmp_path: Path) -> None:
     held = yrd.json("audit", "asof", "--valid", "2026-06-01", "--known", now(), "--into", tmp_path / "held.db")
     assert (held["rows"]["supply"], held["behind"], held["offsets"]) == (3, 0, {"yrd.31/0": 6})
@@ -59,6 +60,7 @@ def test_who_asks_beside_a_lagging_base_is_told(yrd: Yrd) -> None:
     assert "1 records of the logs are not in the base yet" in yrd.err
 
 
+@pytest.mark.long
 def test_a_difference_has_all_cells_for_programs_and_the_words_for_people(yrd: Yrd, tmp_path: Path) -> None:
     into = tmp_path / "diff.csv"
     assert yrd("audit", "diff", "2020-01-01", now(), "--format", "csv", "--output", into) == 0
@@ -74,6 +76,7 @@ def _out(yrd: Yrd, *arguments: object) -> str:
     return yrd.out
 
 
+@pytest.mark.long
 def test_a_comparison_ends_with_0_where_all_is_the_same_and_1_where_not(yrd: Yrd) -> None:
     assert "The base is what the logs add up to." in _out(yrd, "audit", "rebuild", "--compare")
     assert yrd.json("audit", "rebuild", "--compare", "--until", now())["same"] is True
@@ -107,6 +110,7 @@ def test_wrong_usage_is_status_2(yrd: Yrd, arguments: tuple[str, ...]) -> None:
     assert yrd("audit", *arguments) == 2 and "Traceback" not in yrd.err and yrd.out == ""
 
 
+@pytest.mark.long
 def test_a_purpose_comes_from_the_environment_too(yrd: Yrd, monkeypatch: pytest.MonkeyPatch) -> None:
     with (yrd.home / "yrd.toml").open("a") as file:
         file.write("purpose_required = true\n")

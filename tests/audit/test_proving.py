@@ -14,7 +14,7 @@ from connectors.proof import sealing
 from tests.support.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, region
 from tests.support.project import ROOT
 from tests.support.sealed_logs import keyed, keys_file, sealed_now
-from tests.support.suites import few_and_many
+from tests.support.suites import many_times
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_what_is_proved_is_also_said_to_programs(yrd: Yrd) -> None:
     assert (proved["proved"], proved["event"]["business_key"], proved["leaf_index"]) == ("inclusion", "院000007", 7)
 
 
+@pytest.mark.long
 def test_every_event_of_a_log_is_proved(yrd: Yrd) -> None:
     rows = asked(
         Home(yrd.home), "SELECT event_id::VARCHAR AS e FROM supply_history UNION ALL SELECT event_id::VARCHAR FROM batch_history"
@@ -90,6 +91,7 @@ def test_every_event_of_a_log_is_proved(yrd: Yrd) -> None:
         assert yrd("audit", "verify", "p.json", "--key", "auditor.keys", home=False) == 0
 
 
+@pytest.mark.long
 def test_without_a_key_or_with_a_wrong_one_it_is_one_sentence(yrd: Yrd, tmp_path: Path) -> None:
     yrd("audit", "prove", event(yrd), "-o", "p.json")
 
@@ -108,7 +110,7 @@ def test_without_a_key_or_with_a_wrong_one_it_is_one_sentence(yrd: Yrd, tmp_path
     assert "can't be read" in fails("--key", str(tmp_path))
 
 
-@few_and_many("bytes_", 10, 200)
+@many_times("bytes_", 200)
 def test_a_tampered_byte_is_caught(yrd: Yrd, tmp_path: Path, bytes_: int) -> None:
     yrd("audit", "prove", event(yrd), "-o", "p.json")
     data, chance = bytearray((tmp_path / "p.json").read_bytes()), Random(4)
@@ -120,6 +122,7 @@ def test_a_tampered_byte_is_caught(yrd: Yrd, tmp_path: Path, bytes_: int) -> Non
         data[at] ^= 1
 
 
+@pytest.mark.long
 def test_what_can_not_be_proved_yet_says_what_to_do(yrd: Yrd) -> None:
     home = Home(yrd.home)
     assert "is no event id" in yrd.failure("audit", "prove", "x")
@@ -158,6 +161,7 @@ def test_a_whole_log_is_checked_from_its_bytes_to_the_signatures(yrd: Yrd) -> No
     assert "31: the first 24 records, up to position 24, are those that seal 2 of" in yrd.out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "first_bad"),
     [
@@ -180,6 +184,7 @@ def test_whatever_is_done_to_a_store_is_found_with_its_position(yrd: Yrd, change
     assert yrd("audit", "verify", "--all", "--key", "auditor.keys") == 1 and "Traceback" not in yrd.err
 
 
+@pytest.mark.long
 def test_a_history_says_of_each_event_what_is_proved(yrd: Yrd, tmp_path: Path) -> None:
     home = Home(yrd.home)
 
@@ -239,6 +244,7 @@ def test_wrong_usage_is_said(yrd: Yrd) -> None:
 # -- status and the member commands --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_status_shows_what_was_found_and_where(yrd: Yrd, tmp_path: Path) -> None:
     assert yrd("status") == 0 and "accepted" in yrd.out
     imported(Home(yrd.home), profile(tmp_path), many(tmp_path, 4, phone="5"), as_of=JUNE)

@@ -75,6 +75,7 @@ def test_what_the_base_showed_is_what_it_showed_at_every_moment(lived: tuple[Hom
     assert [replays.said(home, moment).digest for moment, _ in seen] == [digest for _, digest in seen]
 
 
+@pytest.mark.long
 def test_what_the_base_showed_outlives_a_rebuild(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     assert hub.rebuild(home, False, lambda _: None).switched
@@ -83,11 +84,13 @@ def test_what_the_base_showed_outlives_a_rebuild(lived: tuple[Home, list[tuple[s
     assert [replays.said(home, moment).digest for moment, _ in seen] == [digest for _, digest in seen]
 
 
+@pytest.mark.long
 def test_before_its_first_commit_the_base_showed_nothing(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     with pytest.raises((ValueError, ReadRefused), match="showed nothing yet"):
         replays.said(lived[0], "2000-01-01T00:00:00+00:00")
 
 
+@pytest.mark.long
 def test_the_file_of_what_was_shown_answers_the_same_questions(lived: tuple[Home, list[tuple[str, str]]], tmp_path: Path) -> None:
     home, seen = lived
     into = tmp_path / "shown.duckdb"
@@ -113,6 +116,7 @@ def test_a_fact_projected_late_was_known_before_it_was_shown(tmp_path: Path) -> 
 # -- what the logs held --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_the_logs_held_is_written_with_what_it_is(lived: tuple[Home, list[tuple[str, str]]], tmp_path: Path) -> None:
     home, seen = lived
     into = tmp_path / "held.duckdb"
@@ -128,6 +132,7 @@ def test_what_the_logs_held_is_written_with_what_it_is(lived: tuple[Home, list[t
     assert (types["entity_id"], types["valid_from"], types["received_at"]) == ("UUID", "DATE", "TIMESTAMP WITH TIME ZONE")
 
 
+@pytest.mark.long
 def test_it_is_written_as_a_folder_of_parquet_too(lived: tuple[Home, list[tuple[str, str]]], tmp_path: Path) -> None:
     home, seen = lived
     into = tmp_path / "held"
@@ -136,6 +141,7 @@ def test_it_is_written_as_a_folder_of_parquet_too(lived: tuple[Home, list[tuple[
     assert duckdb.read_parquet(str(into / "supply.parquet")).fetchall() and not into.stat().st_mode & 0o077
 
 
+@pytest.mark.long
 def test_nothing_is_overwritten_and_nothing_half_is_left(lived: tuple[Home, list[tuple[str, str]]], tmp_path: Path) -> None:
     home, seen = lived
     into = tmp_path / "mine.duckdb"
@@ -148,6 +154,7 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(lived: tuple[Home, list
     assert [p.name for p in tmp_path.iterdir() if "taking" in p.name or p.name.startswith("new")] == []
 
 
+@pytest.mark.long
 def test_what_a_follower_serves_is_what_is_found_without_one(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     alone = [replays.asof(home, "2026-06-15", moment).digest for moment, _ in seen]
@@ -158,6 +165,7 @@ def test_what_a_follower_serves_is_what_is_found_without_one(lived: tuple[Home, 
         assert replays.compared(home).same
 
 
+@pytest.mark.long
 def test_who_asks_is_told_of_records_that_the_base_has_not_applied(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     assert replays.asof(home, "2026-06-15", seen[0][0]).behind == 0
@@ -169,6 +177,7 @@ def test_who_asks_is_told_of_records_that_the_base_has_not_applied(lived: tuple[
 # -- history of one entity -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_history_says_of_each_event_what_was_and_what_is(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, _ = lived
     rows = replays.history(home, "院000003", publisher="31")
@@ -186,6 +195,7 @@ def test_a_history_says_of_each_event_what_was_and_what_is(lived: tuple[Home, li
     assert rows[-1]["received_at"] >= rows[0]["received_at"] and rows[0]["valid_from"] == MAY
 
 
+@pytest.mark.long
 def test_a_history_is_found_by_identity_and_narrowed(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, _ = lived
     both = replays.history(home, "院000001")
@@ -231,6 +241,7 @@ def _known_at(entity: Entity, moment: datetime, on: date) -> dict[str, Any] | No
     return None if shown is None else next(dict(r) for r in known if r["version"] == shown.version)
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(histories(most=6), st.integers(-1, 8), st.integers(0, 6))
 def test_a_difference_is_that_of_the_two_timelines_on_every_day(entity: Entity, start: int, length: int) -> None:
@@ -285,6 +296,7 @@ def test_the_base_is_what_the_logs_add_up_to(lived: tuple[Home, list[tuple[str, 
     assert current(home) == home.folder / "base" / "base-000001.duckdb"
 
 
+@pytest.mark.long
 def test_an_earlier_moment_is_compared_at_its_positions(lived: tuple[Home, list[tuple[str, str]]], tmp_path: Path) -> None:
     home, seen = lived
     for moment, digest in seen:
@@ -329,6 +341,7 @@ TAMPERED = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", TAMPERED)
 def test_the_first_difference_is_named(lived: tuple[Home, list[tuple[str, str]]], what: str) -> None:
     home, _ = lived
@@ -344,6 +357,7 @@ def test_the_first_difference_is_named(lived: tuple[Home, list[tuple[str, str]]]
     assert first.key and all(first.key.values())
 
 
+@pytest.mark.long
 def test_tampering_with_the_past_shows_at_earlier_positions_too(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     file = current(home)
@@ -377,6 +391,7 @@ def test_offsets_beyond_the_base_are_refused(lived: tuple[Home, list[tuple[str, 
         replays.compared(home, replays.offsets_of("yrd.33=3"))
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 9), min_size=3, max_size=3), st.lists(st.integers(0, 11), min_size=3, max_size=3), st.integers(1, 5)

@@ -33,7 +33,7 @@ from tests.support.dumps_for_tests import (
 )
 from tests.support.dumps_for_tests import Yrd as CommandLine
 from tests.support.project import ROOT
-from tests.support.suites import few_and_many
+from tests.support.suites import many_times
 
 HOMES = 500
 
@@ -69,6 +69,7 @@ def test_a_rebuild_has_the_same_content_and_takes_over(tmp_path: Path) -> None:
     assert asked(home, "SELECT count(*) AS n FROM supply_current") == [{"n": HOMES}]
 
 
+@pytest.mark.long
 def test_events_after_a_rebuild_are_applied_to_the_new_file(tmp_path: Path) -> None:
     home = filled(tmp_path)
     projected(home)
@@ -79,6 +80,7 @@ def test_events_after_a_rebuild_are_applied_to_the_new_file(tmp_path: Path) -> N
     assert rebuilt(home).new_digest == after["digest"]
 
 
+@pytest.mark.long
 def test_a_rebuild_goes_only_as_far_as_the_base_had_come(tmp_path: Path) -> None:
     home = filled(tmp_path)
     digest = projected(home)["digest"]
@@ -127,7 +129,7 @@ def test_decisions_of_people_outlive_a_rebuild(tmp_path: Path) -> None:
     assert asked(home, "SELECT state, note FROM quarantine") == [{"state": "skipped", "note": "a test record"}]
 
 
-@few_and_many("rounds", 2, 10)
+@many_times("rounds", 10)
 def test_a_rebuild_that_is_killed_leaves_exactly_one_current_base(tmp_path: Path, rounds: int) -> None:
     home = filled(tmp_path, homes=4000, batch_records=500)
     digest = projected(home)["digest"]
@@ -156,6 +158,7 @@ def _published(home: Home) -> list[tuple[Any, ...]]:
     return rows
 
 
+@pytest.mark.long
 def test_publications_outlive_a_rebuild(tmp_path: Path) -> None:
     home = filled(tmp_path)
     projected(home)
@@ -208,6 +211,7 @@ def test_a_file_that_is_no_database_is_refused_and_made_anew(tmp_path: Path, cap
     assert base_files(home) == ["base-000002.duckdb"]
 
 
+@pytest.mark.long
 def test_flipped_bytes_are_never_taken_for_content(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = filled(tmp_path)
     digest = projected(home)["digest"]
@@ -257,7 +261,7 @@ def test_a_base_whose_making_broke_off_is_begun_anew(tmp_path: Path) -> None:
     assert projected(home)["events"] == HOMES + 1
 
 
-@few_and_many("cuts", 2, 20)
+@many_times("cuts", 20)
 def test_a_write_ahead_log_cut_at_any_byte_opens_at_a_whole_commit(tmp_path: Path, cuts: int) -> None:
     home = filled(tmp_path, homes=600, batch_records=100)
     code = (
@@ -334,6 +338,7 @@ def test_a_poison_record_is_held_and_holds_nothing_up(tmp_path: Path, capsys: py
     assert yrd.json("quarantine", "retry")["events"] == 0
 
 
+@pytest.mark.long
 def test_a_missing_version_is_shown_and_may_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = filled(tmp_path, homes=3)
     more(tmp_path, home, homes=3)

@@ -52,6 +52,7 @@ def digest(tmp_path: Path) -> str:
     return str(projected(calm)["digest"])
 
 
+@pytest.mark.long
 def test_an_import_on_a_full_disk_records_nothing_and_later_everything(tmp_path: Path, digest: str) -> None:
     home, source, path = region(tmp_path), profile(tmp_path), many(tmp_path, ROWS)
     for limit in (0, 200 * KIB, 1000 * KIB):
@@ -62,6 +63,7 @@ def test_an_import_on_a_full_disk_records_nothing_and_later_everything(tmp_path:
     assert projected(home)["digest"] == digest
 
 
+@pytest.mark.long
 def test_an_import_of_changes_on_a_full_disk_records_nothing(tmp_path: Path) -> None:
     home, source = region(tmp_path), profile(tmp_path)
     imported(home, source, many(tmp_path, ROWS))
@@ -72,6 +74,7 @@ def test_an_import_of_changes_on_a_full_disk_records_nothing(tmp_path: Path) -> 
     assert imported(home, source, changed, as_of=JUNE).counts.facts_changed == ROWS
 
 
+@pytest.mark.long
 def test_a_projection_on_a_full_disk_stops_and_goes_on_with_room(tmp_path: Path, digest: str) -> None:
     home = region(tmp_path, batch_records=500)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))
@@ -81,6 +84,7 @@ def test_a_projection_on_a_full_disk_stops_and_goes_on_with_room(tmp_path: Path,
     assert done["digest"] == digest and done["duplicates"] == 0
 
 
+@pytest.mark.long
 def test_a_rebuild_on_a_full_disk_leaves_the_base_as_it_was(tmp_path: Path, digest: str) -> None:
     home = region(tmp_path, batch_records=500)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))
@@ -108,6 +112,7 @@ def test_clocks_that_went_back_do_not_disturb_the_order(tmp_path: Path, monkeypa
     assert asked(home, "SELECT DISTINCT phone FROM supply_timeline WHERE valid_to IS NULL") == [{"phone": "2"}]
 
 
+@pytest.mark.long
 def test_two_imports_of_one_publisher_wait_for_each_other(tmp_path: Path) -> None:
     home, source = region(tmp_path), profile(tmp_path)
     path = many(tmp_path, 2000)
@@ -121,6 +126,7 @@ def test_two_imports_of_one_publisher_wait_for_each_other(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.long
 def test_a_follower_on_a_full_disk_ends_loudly(tmp_path: Path) -> None:
     home = region(tmp_path)
     imported(home, profile(tmp_path), many(tmp_path, ROWS))

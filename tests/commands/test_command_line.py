@@ -146,6 +146,21 @@ def test_a_query_may_be_written_to_a_file(yrd: CommandLine, form: str) -> None:
         assert file.read_text("utf-8").count("院") == 3
 
 
+def test_columns_of_one_name_are_told_apart(yrd: CommandLine) -> None:
+    """A join gives two columns of a name; neither covers the other, in any form."""
+    taught(yrd)
+    yrd("project")
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
+    assert yrd.json("query", sql) == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+    assert yrd("query", sql, "--format", "csv") == 0 and yrd.out.splitlines() == ["a,a_2,a_1,a_3", "1,2,3,4"]
+
+
+@pytest.mark.parametrize("typed", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "yesterday"])
+def test_a_moment_that_is_none_is_wrong_usage(yrd: CommandLine, typed: str) -> None:
+    assert yrd("access", "purge", "--before", typed) == 2
+    assert f'"{typed}" is no moment' in yrd.err
+
+
 def test_the_catalogue_lists_the_questions(yrd: CommandLine) -> None:
     assert yrd("query", "FROM catalogue", "--format", "json") == 0
     assert "freshness" in {row["name"] for row in json.loads(yrd.out)}
@@ -345,6 +360,12 @@ def test_a_damaged_store_is_a_sentence(yrd: CommandLine) -> None:
     Home(yrd.home).store_file("31").write_bytes(b"no database at all")
     for arguments in (("project",), ("heartbeat", "--publisher", "31", "--source", "x"), ("status",)):
         yrd.failure(*arguments)
+
+
+def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the program hands the library's own error on."""
+    home = region(tmp_path, store_url="postgresql://nobody@127.0.0.1:1/none").folder
+    assert CommandLine(home, capsys).failure("status").count("\n") == 1
 
 
 def test_a_locked_store_is_a_sentence(yrd: CommandLine) -> None:

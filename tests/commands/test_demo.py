@@ -170,6 +170,7 @@ def _columns(path: Path) -> Iterator[bytes]:
             yield from (str(cells).encode() for cells in connection.execute(f'SELECT * FROM "{table}"').fetchall())
 
 
+@pytest.mark.long
 def test_no_identity_number_is_in_any_file_of_the_home(shown: Shown) -> None:
     numbers = identity_numbers()
     everything = normalise(b"\n".join(contents(shown.home)).decode("utf-8", "replace")).upper()

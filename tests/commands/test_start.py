@@ -53,6 +53,7 @@ def loaded(*commands: Sequence[object]) -> set[str]:
 # -- what is loaded ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_no_help_loads_a_heavy_library() -> None:
     assert loaded(*([*name.split()[1:], "--help"] for name in command_names())) == set()
 

@@ -9,6 +9,7 @@ from tests.documents.test_documents import assert_walks, blocks, read, screen, w
 from tests.support.project import ROOT
 
 
+@pytest.mark.long
 def test_the_document_shows_what_its_commands_print(screen: pytest.MonkeyPatch, workplace: Path) -> None:  # noqa: F811
     for text in blocks("docs/audit.md", "console"):
         assert_walks(text, screen)

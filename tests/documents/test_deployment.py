@@ -109,6 +109,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "s").iterdir())
 
 
+@pytest.mark.long
 def test_the_example_dumps_load(tmp_path: Path) -> None:
     home = region(tmp_path, synthetic=True)
     (tmp_path / "yrd").write_text(f'#!/bin/sh\nexec {shlex.join(map(str, YRD))} "$@"\n', "utf-8")
@@ -154,6 +155,7 @@ def deployed(folder: Path, port: int, controller: int) -> Server:
     )
 
 
+@pytest.mark.long
 def test_the_deployed_broker_keeps_accounts_to_their_topics_and_its_data_over_a_restart(tmp_path: Path) -> None:
     port, controller = free_ports(2)
     home = region(tmp_path)

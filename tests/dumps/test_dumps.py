@@ -238,6 +238,7 @@ def test_a_cell_of_a_mebibyte_goes_in_and_a_longer_one_is_rejected(tmp_path: Pat
     assert {reason[-27:] for _, _, reason in faults(dump)} == {f"is longer than {CELL_LIMIT} bytes"[-27:]}
 
 
+@pytest.mark.long
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_after_it(tmp_path: Path) -> None:
     many = "".join(f"{n},x\n" for n in range(300_000))
     dump = opened(tmp_path, f'a,b\n1,"open\n{many}')

@@ -22,6 +22,7 @@ from repository.store.publisher import StoredRow, stored_row
 from schemas.contracts import FieldType, codes, field_at, state_fields
 from tests.support.dumps_for_tests import BEDS, dump, facts, imported, profile, region
 from tests.support.histories import physical
+from tests.support.suites import few_and_many
 
 MOMENT = datetime(2026, 5, 1, 4, tzinfo=UTC)
 BATCH = UUID(int=7)
@@ -197,23 +198,27 @@ def _essence(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(plain, key=lambda r: (r["business_key"], r["version"]))
 
 
-@settings(max_examples=15)
-@example([("one", [LONG]), ("one", [Line("甲", None, None, None, DAYS[0], None, None), LAST])])
-@given(st.lists(st.tuples(st.sampled_from(["one", "two"]), _lines()), min_size=2, max_size=3))
-def test_a_dump_that_is_compared_in_columns_records_what_the_entities_decide(dumps: list[tuple[str, list[Line]]]) -> None:
-    known = {"batches": Entity.unknown("supply", "31", "batches")}
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        home = region(folder)
-        plain = profile(folder, valid=VALID, fields=PRICE)
-        for number, (source, lines) in enumerate(dumps):
-            path = dump(folder, lines, COLUMNS)
-            same = frozenset(str(UUID(int=n + 1)) for n, earlier in enumerate(dumps[:number]) if earlier == (source, lines))
-            _decided(known, lines, source, same)
-            done = imported(home, replace(plain, source=source), path, as_of=None)
-            told = done.counts
-            assert len(lines) == sum(
-                (told.facts_new, told.facts_changed, told.facts_unchanged, told.facts_duplicate, told.facts_rejected)
-            )
-        decided = [r for key, entity in known.items() if key != "batches" for r in entity.records]
-        assert _essence(facts(home)) == _essence(decided)
+@few_and_many("examples", 5, 50)
+def test_a_dump_that_is_compared_in_columns_records_what_the_entities_decide(examples: int) -> None:
+    @settings(max_examples=examples)
+    @example([("one", [LONG]), ("one", [Line("甲", None, None, None, DAYS[0], None, None), LAST])])
+    @given(st.lists(st.tuples(st.sampled_from(["one", "two"]), _lines()), min_size=2, max_size=3))
+    def holds(dumps: list[tuple[str, list[Line]]]) -> None:
+        known = {"batches": Entity.unknown("supply", "31", "batches")}
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            home = region(folder)
+            plain = profile(folder, valid=VALID, fields=PRICE)
+            for number, (source, lines) in enumerate(dumps):
+                path = dump(folder, lines, COLUMNS)
+                same = frozenset(str(UUID(int=n + 1)) for n, earlier in enumerate(dumps[:number]) if earlier == (source, lines))
+                _decided(known, lines, source, same)
+                done = imported(home, replace(plain, source=source), path, as_of=None)
+                told = done.counts
+                assert len(lines) == sum(
+                    (told.facts_new, told.facts_changed, told.facts_unchanged, told.facts_duplicate, told.facts_rejected)
+                )
+            decided = [r for key, entity in known.items() if key != "batches" for r in entity.records]
+            assert _essence(facts(home)) == _essence(decided)
+
+    holds()

@@ -32,7 +32,7 @@ from tests.support.dumps_for_tests import (
     publishing,
     region,
 )
-from tests.support.suites import few_and_many
+from tests.support.suites import many_times
 from tests.support.waiting import PATIENCE_S, eventually
 
 
@@ -46,6 +46,7 @@ def reported(home: Home, key: str, **fields: object) -> None:
     assert answer["result"] == "new", answer
 
 
+@pytest.mark.long
 def test_a_follower_shows_what_comes_while_imports_and_reports_go_on(tmp_path: Path) -> None:
     home, source = region(tmp_path), profile(tmp_path)
     with following(home):
@@ -64,6 +65,7 @@ def test_a_follower_shows_what_comes_while_imports_and_reports_go_on(tmp_path: P
     assert projected(home)["events"] == 0
 
 
+@pytest.mark.long
 def test_a_follower_sees_publishers_that_begin_after_it(tmp_path: Path) -> None:
     home = region(tmp_path)
     with following(home):
@@ -73,6 +75,7 @@ def test_a_follower_sees_publishers_that_begin_after_it(tmp_path: Path) -> None:
         eventually(lambda: supplies(home) == 1)
 
 
+@pytest.mark.long
 def test_operations_go_to_the_follower(tmp_path: Path) -> None:
     home = region(tmp_path)
     imported(home, profile(tmp_path), many(tmp_path, 200))
@@ -88,6 +91,7 @@ def test_operations_go_to_the_follower(tmp_path: Path) -> None:
         assert process.poll() is None
 
 
+@pytest.mark.long
 def test_a_second_follower_refuses_with_a_sentence(tmp_path: Path) -> None:
     home = region(tmp_path)
     with following(home) as first:
@@ -98,6 +102,7 @@ def test_a_second_follower_refuses_with_a_sentence(tmp_path: Path) -> None:
         assert supplies(home) == 0
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_wrong_leaves_the_follower_alive(tmp_path: Path) -> None:
     home = region(tmp_path, read_time_limit_s=1, read_row_limit=1000)
     reported(home, "a", phone="1")
@@ -118,6 +123,7 @@ def test_a_reader_that_goes_wrong_leaves_the_follower_alive(tmp_path: Path) -> N
         assert process.poll() is None and supplies(home) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_follower_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     home = region(tmp_path)
@@ -131,6 +137,7 @@ def test_a_signal_ends_the_follower_cleanly(tmp_path: Path, number: signal.Signa
     assert supplies(home) == 50
 
 
+@pytest.mark.long
 def test_what_is_asked_of_an_ending_owner_is_answered_or_refused_at_once(tmp_path: Path) -> None:
     home = region(tmp_path)
     for _ in range(3):
@@ -148,6 +155,7 @@ def _status_or_refusal(home: Home) -> str:
         return str(refusal)
 
 
+@pytest.mark.long
 def test_readers_beside_commits_see_whole_commits(tmp_path: Path) -> None:
     home = region(tmp_path, batch_records=200)
     source = profile(tmp_path)
@@ -181,6 +189,7 @@ def test_readers_beside_commits_see_whole_commits(tmp_path: Path) -> None:
         assert all(reader.result(PATIENCE_S) > 0 for reader in readers)
 
 
+@pytest.mark.long
 def test_commands_in_several_processes_are_all_answered(tmp_path: Path) -> None:
     home = region(tmp_path)
     imported(home, profile(tmp_path), many(tmp_path, 50))
@@ -192,6 +201,7 @@ def test_commands_in_several_processes_are_all_answered(tmp_path: Path) -> None:
             assert (process.returncode, out) == (0, "n\n50\n"), err
 
 
+@pytest.mark.long
 def test_queries_are_answered_with_and_without_a_follower_and_in_between(tmp_path: Path) -> None:
     home = region(tmp_path)
     imported(home, profile(tmp_path), many(tmp_path, 50))
@@ -232,7 +242,7 @@ def _follower_among_readers(home: Home) -> subprocess.Popen[str]:
         process.communicate()
 
 
-@few_and_many("rounds", 2, 20)
+@many_times("rounds", 20)
 def test_a_follower_killed_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, rounds: int) -> None:
     home, source = region(tmp_path, batch_records=300), profile(tmp_path)
     imported(home, source, many(tmp_path, 6000))
@@ -274,6 +284,7 @@ def test_a_query_waits_for_a_short_owner_without_socket(tmp_path: Path) -> None:
     assert answers == [[{"one": 1}]]
 
 
+@pytest.mark.long
 def test_a_socket_that_a_killed_owner_left_is_no_obstacle(tmp_path: Path) -> None:
     home = region(tmp_path)
     with following(home) as process:

@@ -10,7 +10,7 @@ from connectors.home.folder import Home
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import asked, begun, dump, imported, profile, projected
 from tests.support.kafka_region import embedded_digest, kafka_region, on_topic, relayed, versions_in_order
-from tests.support.suites import few_and_many
+from tests.support.suites import many_times
 
 EVENTS = 400
 """Facts that each round adds, so that there is always something under way to be killed in."""
@@ -46,7 +46,7 @@ def of_one_round(home: Home, folder: Path, number: int, kafka: Broker, random: R
         kafka.start()
 
 
-@few_and_many("rounds", 3, 50, limit_s=1500)
+@many_times("rounds", 50, limit_s=1500)
 def test_kills_lose_and_repeat_nothing(tmp_path: Path, kafka: Broker, rounds: int) -> None:
     home, random = kafka_region(tmp_path, kafka, batch_records=100), Random(2026)
     for number in range(rounds):

@@ -114,6 +114,7 @@ def drained(log: KafkaLog, limit: int) -> list[Record]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_is_asked_again_is_given_again(tmp_path: Path, kafka: Broker, client: str) -> None:
     home = filled(tmp_path, kafka, 30, kafka_client=client)
@@ -127,6 +128,7 @@ def test_what_is_asked_again_is_given_again(tmp_path: Path, kafka: Broker, clien
                 assert offsets == list(range(len(offsets)))
 
 
+@pytest.mark.long
 def test_repeated_records_have_one_effect(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 20)
     relayed(home, "31", start=1)
@@ -135,6 +137,7 @@ def test_repeated_records_have_one_effect(tmp_path: Path, kafka: Broker) -> None
     assert done["duplicates"] == 42 + 23 and done["digest"] == embedded_digest(home)
 
 
+@pytest.mark.long
 def test_a_follower_shows_what_comes(tmp_path: Path, kafka: Broker) -> None:
     home = kafka_region(tmp_path, kafka)
     with following(home), following(home, "relay", "--publisher", "31", "--follow"):
@@ -150,6 +153,7 @@ def test_a_follower_shows_what_comes(tmp_path: Path, kafka: Broker) -> None:
 # -- who decides where reading goes on -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_offsets_that_a_group_committed_mean_nothing(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 20)
     for group in ("yrd", "yrd-unused", "hub"):
@@ -164,6 +168,7 @@ def test_offsets_that_a_group_committed_mean_nothing(tmp_path: Path, kafka: Brok
     assert projected(home)["events"] == 84
 
 
+@pytest.mark.long
 def test_a_second_projector_refuses(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 20)
     with following(home) as first:
@@ -173,6 +178,7 @@ def test_a_second_projector_refuses(tmp_path: Path, kafka: Broker) -> None:
     assert projected(home)["duplicates"] == 0
 
 
+@pytest.mark.long
 def test_an_owner_that_stood_still_goes_on_as_the_only_one(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 20)
     with following(home) as owner:
@@ -188,6 +194,7 @@ def test_an_owner_that_stood_still_goes_on_as_the_only_one(tmp_path: Path, kafka
     assert done["duplicates"] == 0 and done["digest"] == embedded_digest(home)
 
 
+@pytest.mark.long
 def test_new_partitions_and_new_members_topics_appear_without_a_restart(tmp_path: Path, kafka: Broker) -> None:
     home = kafka_region(tmp_path, kafka, prepared=False)
     topics.prepare(home.settings, ["31"])
@@ -216,6 +223,7 @@ def remade(kafka: Broker, home: Home, send: Callable[[], object]) -> None:
     send()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("again", [0, 1, 3], ids=["empty", "as long", "longer than the checkpoint"])
 def test_a_topic_made_anew_halts_and_a_rebuild_helps(tmp_path: Path, kafka: Broker, again: int) -> None:
     home = filled(tmp_path, kafka, 20)
@@ -230,6 +238,7 @@ def test_a_topic_made_anew_halts_and_a_rebuild_helps(tmp_path: Path, kafka: Brok
         assert done.switched is (again == 1) or done.new_digest == before["digest"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_topic_made_anew_under_a_follower_halts_it(tmp_path: Path, kafka: Broker, client: str) -> None:
     home = filled(tmp_path, kafka, 20, kafka_client=client)
@@ -243,6 +252,7 @@ def test_a_topic_made_anew_under_a_follower_halts_it(tmp_path: Path, kafka: Brok
         projected(home)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_history_that_retention_removed_is_a_hard_error(tmp_path: Path, kafka: Broker, client: str) -> None:
     home = filled(tmp_path, kafka, 20, kafka_client=client)
@@ -256,6 +266,7 @@ def test_history_that_retention_removed_is_a_hard_error(tmp_path: Path, kafka: B
     assert failed.returncode == 1 and "History is missing" in failed.stderr
 
 
+@pytest.mark.long
 def test_history_removed_behind_the_checkpoint_is_noticed_too(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 20)
     projected(home)
@@ -268,6 +279,7 @@ def test_history_removed_behind_the_checkpoint_is_noticed_too(tmp_path: Path, ka
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_aborted_transactions_are_invisible_and_leave_no_lag(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 10)
     (record,) = on_topic(kafka, "yrd.33.batch")[:1]
@@ -324,6 +336,7 @@ def test_poison_is_quarantined_and_the_rest_is_visible(tmp_path: Path, kafka: Br
     assert projected(home)["digest"] == embedded_digest(home)
 
 
+@pytest.mark.long
 def test_a_record_with_a_number_nobody_knew_is_applied_once_it_is_known(
     tmp_path: Path, kafka: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +356,7 @@ def test_a_record_with_a_number_nobody_knew_is_applied_once_it_is_known(
     assert projected(home)["digest"] == embedded_digest(home)
 
 
+@pytest.mark.long
 def test_topics_of_no_listed_member_are_not_read_and_shown(tmp_path: Path, kafka: Broker) -> None:
     home = filled(tmp_path, kafka, 10)
     stranger = with_settings(home, publishers=["31"])
@@ -355,6 +369,7 @@ def test_topics_of_no_listed_member_are_not_read_and_shown(tmp_path: Path, kafka
 # -- brokers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_outage_is_told_once_and_followed_by_everything(tmp_path: Path, kafka: Broker, client: str) -> None:
     home = with_settings(filled(tmp_path, kafka, 10, kafka_client=client), kafka_wait_s=2)
@@ -380,6 +395,7 @@ def test_a_client_that_has_lost_its_brokers_is_tried_again() -> None:
     assert isinstance(said, LogUnavailable) and "does not answer (UnknownBrokerIdError" in str(said)
 
 
+@pytest.mark.long
 def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path, kafka: Broker) -> None:
     home = with_settings(filled(tmp_path, kafka, 10), kafka_wait_s=1)
     kafka.stop()
@@ -397,6 +413,7 @@ def test_a_follower_that_starts_before_its_brokers_waits_for_them(tmp_path: Path
         process.communicate()
 
 
+@pytest.mark.long
 def test_no_broker_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
     home = with_settings(filled(tmp_path, kafka, 5), kafka_bootstrap="127.0.0.1:1", kafka_wait_s=1)
     with pytest.raises(LogUnavailable, match=r"Kafka at 127.0.0.1:1 does not answer"):
@@ -405,6 +422,7 @@ def test_no_broker_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
     assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and "does not answer" in failed.stderr
 
 
+@pytest.mark.long
 def test_a_base_projected_from_the_stores_is_not_taken_for_one_from_kafka(tmp_path: Path, kafka: Broker) -> None:
     home = with_settings(filled(tmp_path, kafka, 5), log="embedded")
     projected(home)

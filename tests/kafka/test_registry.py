@@ -48,6 +48,7 @@ def test_a_stock_client_reads_a_topic(tmp_path: Path, kafka: Broker, registry: S
     assert stored == {}
 
 
+@pytest.mark.long
 def test_numbers_and_subjects_are_the_registrys(tmp_path: Path, kafka: Broker, registry: Server) -> None:
     home = filled(tmp_path, kafka, registry)
     relayed(home)
@@ -103,6 +104,7 @@ def test_a_number_of_another_systems_schema_is_nobodys(tmp_path: Path, kafka: Br
     assert f"No contract of this release has the schema number {number}" in row["reason"]
 
 
+@pytest.mark.long
 def test_a_registry_that_is_down_stops_neither_known_numbers_nor_other_partitions(
     tmp_path: Path, kafka: Broker, registry: Server
 ) -> None:
@@ -135,6 +137,7 @@ def repeated(home: Home) -> int:
     return int(asked(home, "SELECT coalesce(sum(records), 0)::BIGINT AS n FROM duplicates")[0]["n"])
 
 
+@pytest.mark.long
 def test_a_relay_waits_for_the_registry_and_loses_nothing(tmp_path: Path, kafka: Broker, registry: Server) -> None:
     home = with_settings(filled(tmp_path, kafka, registry), kafka_wait_s=3)
     registry.stop()

@@ -95,6 +95,7 @@ def test_another_cluster_is_sent_everything(tmp_path: Path, kafka: Broker, monke
         assert elsewhere.advance(4) and not elsewhere.advance(3) and elsewhere.position == 4
 
 
+@pytest.mark.long
 def test_a_store_that_is_held_by_an_import_does_not_stop_the_relay(tmp_path: Path, kafka: Broker) -> None:
     home = kafka_region(tmp_path, kafka)
     imported(home, profile(tmp_path), many(tmp_path, 30))
@@ -152,6 +153,7 @@ def test_brokers_that_do_not_answer_are_a_sentence(tmp_path: Path, kafka: Broker
         relayed(alone_there)
 
 
+@pytest.mark.long
 def test_an_outage_is_told_once_and_ended_without_loss(tmp_path: Path, kafka: Broker) -> None:
     home = with_settings(kafka_region(tmp_path, kafka), kafka_wait_s=2)
     reported(home, "before", phone="1")
@@ -209,6 +211,7 @@ def test_a_refused_record_stops_the_relay(tmp_path: Path, kafka: Broker) -> None
         assert "position 7 of publisher 31" in str(sender._failed(7, error))
 
 
+@pytest.mark.long
 def test_relays_on_one_postgresql_exclude_each_other(tmp_path: Path, kafka: Broker, database: str) -> None:
     (tmp_path / "other").mkdir()
     home = kafka_region(tmp_path, kafka, store_url=database)

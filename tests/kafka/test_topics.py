@@ -52,6 +52,7 @@ def test_a_topic_that_would_lose_or_misdate_is_refused_by_init_and_relay(
     topics.prepare(home.settings, ["33"])
 
 
+@pytest.mark.long
 def test_partitions_grow_and_never_shrink(tmp_path: Path, kafka: Broker) -> None:
     home, source = kafka_region(tmp_path, kafka), profile(tmp_path)
     imported(home, source, many(tmp_path, 60))

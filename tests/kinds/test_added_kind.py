@@ -83,6 +83,7 @@ def test_it_goes_through_everything(project: Path, tmp_path: Path) -> None:
     assert found["types"] == ["VoucherIssued", "CapRaised", "FactCorrected"] and found["proved"]
 
 
+@pytest.mark.long
 def test_it_goes_through_everything_over_a_broker(project: Path, tmp_path: Path, kafka: Broker) -> None:
     without_topics(kafka)
     found = walked(project, tmp_path / "home", kafka.bootstrap)
@@ -152,6 +153,7 @@ def test_an_occurrence_can_not_be_closed_by_a_list(project: Path, tmp_path: Path
     assert "no list closes" in refusal(project, tmp_path, 'completeness = "complete"', *person)
 
 
+@pytest.mark.long
 def test_a_base_of_before_says_how_it_is_made_anew(project: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     program = "from connectors.command_line import run; import sys; sys.exit(run(sys.argv[1:]))"

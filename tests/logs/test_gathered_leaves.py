@@ -87,6 +87,7 @@ def two_logs() -> Logs:
     return logs
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_any_order_and_repetition_comes_to_what_the_store_comes_to(home: Home, chance: Random) -> None:
@@ -97,6 +98,7 @@ def test_any_order_and_repetition_comes_to_what_the_store_comes_to(home: Home, c
         assert checked(home, batches, publisher) == check_log(whole(records, publisher), KEYS)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(st.randoms(use_true_random=False))
 def test_different_records_at_a_position_are_altered_in_whatever_order_they_come(home: Home, chance: Random) -> None:

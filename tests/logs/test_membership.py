@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from connectors.home.folder import Home
 from connectors.logs.listed import listed
 from connectors.proof.member_list import list_member
@@ -29,6 +31,7 @@ class Noisy(EmbeddedLog):
         return super().read(after, limit, wait_s)
 
 
+@pytest.mark.long
 def test_news_of_who_is_not_listed_does_not_hide_that_of_members(tmp_path: Path) -> None:
     home = keyed(region(tmp_path), "00", "31")
     imported(home, profile(tmp_path), dump(tmp_path, [("院1", "1", 3)]), "31")

@@ -110,6 +110,7 @@ def findings(checked: dict[str, Any]) -> list[tuple[str, int | None]]:
     return [(each["finding"]["verdict"], each["finding"]["first_bad_position"]) for each in checked["findings"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("given", ["the keys of all", "the key of the office"])
 def test_whatever_is_done_to_a_log_at_the_brokers_is_found_with_its_position(
     spoiled: Region, given: str, capsys: pytest.CaptureFixture[str]
@@ -151,6 +152,7 @@ def test_brokers_that_do_not_answer_are_one_sentence(
     assert f"Kafka at 127.0.0.1:{port} does not answer" in Yrd(spoiled.hub.folder, capsys).failure(*VERIFY, spoiled.keys)
 
 
+@pytest.mark.long
 def test_what_is_no_part_of_a_whole_log_is_said(tmp_path: Path, kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     home = keyed(kafka_region(tmp_path, kafka, seal_hash="sm3"), "31")
     sealed_twice(home, tmp_path, "31")
@@ -177,6 +179,7 @@ def test_what_is_no_part_of_a_whole_log_is_said(tmp_path: Path, kafka: Broker, c
     assert yrd(*VERIFY, key) == 1 and "32: of 3 records nothing is proved; no seal holds." in yrd.out
 
 
+@pytest.mark.long
 def test_a_topic_is_missed_where_a_seal_counts_records_of_it(
     tmp_path: Path, kafka: Broker, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +222,7 @@ def checked_while_sending(yrd: Yrd, key: Path, record: Any, kafka: Broker) -> in
     return status
 
 
+@pytest.mark.long
 def test_only_the_logs_of_listed_members_are_checked(tmp_path: Path, kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     home = keyed(kafka_region(tmp_path, kafka), "00", "31")
     for code in ("31", "32"):

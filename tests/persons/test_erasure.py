@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from connectors.hub import hub
 from connectors.logs.opened import opened_log
 from connectors.persons.key_store import key_store_file, master_file
 from connectors.persons.subject_rights import own_record, take_measure
+from connectors.publishing.rejections import Rejected, keep, kept
 from projections.subject_measures import waits_for_scrubbing
 from repository.controls.subject_measure import MeasureRefused, decide
 from repository.events.identity import leaf_hash
@@ -64,6 +66,7 @@ def test_a_rebuild_brings_nothing_back_and_gives_the_same_digest(tmp_path: Path)
     assert found_in(home.folder / "base", token_of(home, ROSE)) == [] and found_in(home.folder / "base", token_of(home, REED))
 
 
+@pytest.mark.long
 def test_an_old_copy_of_the_base_shows_nothing_from_the_first_read_on(tmp_path: Path) -> None:
     home = lived(tmp_path)
     shutil.copytree(home.folder / "base", tmp_path / "backup")
@@ -100,6 +103,7 @@ def test_an_erasure_that_was_recorded_and_broke_off_is_carried_out_at_the_next_o
     assert opened_events(home, ROSE)[0]["personal"] is None
 
 
+@pytest.mark.long
 def test_a_dump_that_comes_again_does_not_bring_the_subject_back(tmp_path: Path) -> None:
     home = lived(tmp_path)
     erased(home)
@@ -112,6 +116,7 @@ def test_a_dump_that_comes_again_does_not_bring_the_subject_back(tmp_path: Path)
     assert len([e for e in facts(home) if e["kind"] == "service_object"]) == 3
 
 
+@pytest.mark.long
 def test_an_erased_subject_is_recorded_again_after_it_was_readmitted_on_a_basis(tmp_path: Path) -> None:
     home = lived(tmp_path)
     erased(home)
@@ -125,6 +130,7 @@ def test_an_erased_subject_is_recorded_again_after_it_was_readmitted_on_a_basis(
     assert len(own_record(home, "31", token_of(home, ROSE), None)["events"]) == 1
 
 
+@pytest.mark.long
 def test_an_erasure_is_taken_in_and_overwritten_with_its_batch(tmp_path: Path) -> None:
     home = lived(tmp_path)
     erased(home)
@@ -134,6 +140,7 @@ def test_an_erasure_is_taken_in_and_overwritten_with_its_batch(tmp_path: Path) -
     assert file is not None and file.name == "base-000001.duckdb"
 
 
+@pytest.mark.long
 def test_a_following_projector_takes_an_erasure_in_while_it_answers_readers(tmp_path: Path) -> None:
     home = lived(tmp_path)
     sql = f"SELECT count(*) AS n FROM service_object_history WHERE subject_token = '{token_of(home, ROSE)}'"
@@ -174,6 +181,18 @@ def test_an_erasure_takes_the_pseudonym_out_of_rejections(tmp_path: Path) -> Non
     assert found_in(home.folder / "rejections", "(erased)")
 
 
+def test_an_erasure_leaves_the_rejections_of_others_as_they_are(tmp_path: Path) -> None:
+    """A pseudonym is a whole word: what only begins like it is somebody else's."""
+    home = lived(tmp_path)
+    token, path = token_of(home, ROSE), home.folder / "rejections" / "31.sqlite"
+    strangers = [Rejected("b", "s", "f.csv", n, n, "", f"{token}{n}", f"Lines 1 and {n} state {token}{n}.") for n in (1, 2)]
+    hers = Rejected("b", "s", "f.csv", 3, 3, "", token, f"Line 3 states {token}, which is wrong.")
+    keep(path, "b", [*strangers, hers])
+    erased(home)
+    left = sorted((each for each in kept(path, 100) if each.batch_id == "b"), key=lambda each: each.record)
+    assert left == [*strangers, replace(hers, value="(erased)", reason="Line 3 states (erased), which is wrong.")]
+
+
 # -- the commands --------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +201,7 @@ def yrd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     return CommandLine(lived(tmp_path).folder, capsys)
 
 
+@pytest.mark.long
 def test_erase_restrict_hold_and_readmit_as_commands(yrd: CommandLine, tmp_path: Path) -> None:
     home = Home(yrd.home)
     token = token_of(home, ROSE)

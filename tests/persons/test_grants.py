@@ -74,6 +74,7 @@ def test_a_grant_shows_its_groups_of_its_publisher_and_no_more(tmp_path: Path) -
     assert {r["name"] for (code, _), r in rows.items() if code == "33"} == {None}
 
 
+@pytest.mark.long
 def test_double_enrolment_shows_both_sides_under_grants_of_both_publishers(tmp_path: Path) -> None:
     home = granted(tmp_path, publishers=("31", "33"))
     sql = "SELECT name_a, phone_a, name_b FROM duplicate_enrolment('2026-06-01') ORDER BY subject_token"
@@ -85,6 +86,7 @@ def test_double_enrolment_shows_both_sides_under_grants_of_both_publishers(tmp_p
     }
 
 
+@pytest.mark.long
 def test_personal_columns_give_nothing_to_filters_and_expressions(tmp_path: Path) -> None:
     home = granted(tmp_path)
     for filtering in (f"name = '{ROSE.name}'", "name = 'Rose'", "name LIKE '%'", "length(phone) > 3"):
@@ -99,6 +101,7 @@ def test_personal_columns_give_nothing_to_filters_and_expressions(tmp_path: Path
         hub.read(home, "SELECT getvariable('granted')")
 
 
+@pytest.mark.long
 def test_what_a_grant_showed_is_in_no_file_of_the_hub(tmp_path: Path) -> None:
     home = granted(tmp_path)
     assert names(home) == ALL
@@ -107,6 +110,7 @@ def test_what_a_grant_showed_is_in_no_file_of_the_hub(tmp_path: Path) -> None:
     assert found_in(home.folder, "agreement 7")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -157,6 +161,7 @@ def _granted_rows(home: Home) -> int:
         connection.close()
 
 
+@pytest.mark.long
 def test_an_erased_subjects_keys_are_destroyed_at_the_hub(tmp_path: Path) -> None:
     home = granted(tmp_path)
     assert _granted_rows(home) == 6
@@ -164,6 +169,7 @@ def test_an_erased_subjects_keys_are_destroyed_at_the_hub(tmp_path: Path) -> Non
     assert names(home) == {REED.name, MOSS.name, None} and _granted_rows(home) == 4
 
 
+@pytest.mark.long
 def test_an_erased_subjects_keys_are_destroyed_at_once_also_while_a_reader_is_in_the_base(tmp_path: Path) -> None:
     home = granted(tmp_path)
     take_measure(home, "31", token_of(home, ROSE), "erasure", True, SAID, tokeniser(home))
@@ -184,6 +190,7 @@ def test_a_revoked_grants_keys_are_destroyed_by_a_process_that_keeps_the_base_op
         assert _granted_rows(home) == 0
 
 
+@pytest.mark.long
 def test_a_restricted_subject_is_neither_shown_nor_exported_and_comes_back(tmp_path: Path) -> None:
     home = granted(tmp_path)
     take_measure(home, "31", token_of(home, ROSE), "restriction", True, SAID, tokeniser(home))
@@ -194,6 +201,7 @@ def test_a_restricted_subject_is_neither_shown_nor_exported_and_comes_back(tmp_p
     assert names(home) == ALL
 
 
+@pytest.mark.long
 def test_new_subjects_are_shown_after_the_keys_were_exported_again(tmp_path: Path) -> None:
     home = granted(tmp_path)
     fern = Someone("TEST0004", "蕨草试", "13900000004")
@@ -205,6 +213,7 @@ def test_new_subjects_are_shown_after_the_keys_were_exported_again(tmp_path: Pat
     assert names(home) == ALL | {fern.name}
 
 
+@pytest.mark.long
 def test_a_grant_is_used_beside_a_following_projector(tmp_path: Path) -> None:
     home = granted(tmp_path)
     with followed(home):
@@ -248,6 +257,7 @@ def test_a_file_that_holds_no_keys_is_a_sentence(tmp_path: Path, content: bytes)
         read_public(tmp_path / "bad.pub")
 
 
+@pytest.mark.long
 def test_a_hub_key_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     home = granted(tmp_path)
     hub_key_file(home).chmod(0o644)
@@ -288,6 +298,7 @@ def test_forgetting_needs_no_file_of_keys(tmp_path: Path) -> None:
 # -- the commands --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_grants_and_keys_as_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = region(tmp_path)
     yrd = CommandLine(home.folder, capsys)

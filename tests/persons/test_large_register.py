@@ -65,6 +65,7 @@ def test_it_comes_again_and_says_nothing_new_but_what_changed(tmp_path: Path) ->
     assert (done.counts.events, done.counts.facts_unchanged) == (0, MANY)
 
 
+@pytest.mark.long
 def test_without_its_digests_it_is_recognised_by_decision(tmp_path: Path) -> None:
     home = home_of_persons(tmp_path)
     insured(home, tmp_path, *rows())
@@ -98,6 +99,7 @@ def test_a_live_fact_is_encrypted_under_the_key_in_the_block(tmp_path: Path) -> 
     assert first == second and opened_events(home, PEOPLE[5])[1]["personal"]["name"] == PEOPLE[5].name
 
 
+@pytest.mark.long
 def test_keys_in_blocks_travel_for_grants(tmp_path: Path) -> None:
     home = granted(tmp_path)
     insured(home, tmp_path, *rows())

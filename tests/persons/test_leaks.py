@@ -118,6 +118,7 @@ def test_nothing_personal_is_in_answers_and_messages(tmp_path: Path, monkeypatch
     assert all(found_in(home.folder, text) == [] for text in planted(ROSE)) and found_in(home.folder, "visible")
 
 
+@pytest.mark.long
 def test_after_erasure_neither_pseudonym_nor_ciphertext_is_left_but_in_the_log(tmp_path: Path) -> None:
     home = lived(tmp_path)
     token, stays = token_of(home, ROSE), token_of(home, REED)
@@ -130,6 +131,7 @@ def test_after_erasure_neither_pseudonym_nor_ciphertext_is_left_but_in_the_log(t
     assert {f"{name} read" for name in WHERE_CANARIES_ARE} <= set(found_in(home.folder, stays))
 
 
+@pytest.mark.long
 def test_erased_values_are_overwritten_in_the_file_and_its_log_with_compression_off(tmp_path: Path) -> None:
     home = home_of_persons(tmp_path)
     many = [Someone(f"TEST1{n:05}", f"某人{n:05}", f"139{n:08}", f"某路{n}号").row(CANARY) for n in range(30_000)]
@@ -161,6 +163,7 @@ def test_erased_values_are_overwritten_in_the_file_and_its_log_with_compression_
     assert sum(content.count(blob) for name, content in raw_files(tmp_path).items() if "plain" in name.name) == 0
 
 
+@pytest.mark.long
 def test_a_reader_in_the_middle_of_a_query_only_delays_the_overwriting(tmp_path: Path) -> None:
     home = lived(tmp_path)
     hub.perform(home, "project")
@@ -193,6 +196,7 @@ def test_the_search_finds_a_text_in_every_encoding_and_format(tmp_path: Path, en
     assert "b.duckdb read" in found_in(tmp_path, ROSE.name) or encoding != "utf-8"
 
 
+@pytest.mark.long
 def test_an_import_of_persons_in_every_encoding_leaves_nothing(tmp_path: Path) -> None:
     for encoding in ("gb18030", "utf-16"):
         home = home_of_persons(tmp_path / encoding)

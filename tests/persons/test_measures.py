@@ -21,6 +21,7 @@ from repository.store.log import Record
 from repository.store.publisher import stored
 from tests.support.bases import NOON, empty_base
 from tests.support.controls import PERSON_A, PERSON_B, RESIDENT_MEDICAL, counted, enrolled
+from tests.support.suites import few_and_many
 
 BLOBS = {number: f"ciphertext {number}".encode() for number in range(1, 9)}
 SHOWN = (
@@ -168,30 +169,36 @@ measures = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from([ERA
 facts = st.tuples(st.sampled_from([PERSON_A, PERSON_B]), st.sampled_from(["310101", "310104", "310105"]), st.integers(1, 9))
 
 
-@settings(max_examples=25)
-@given(st.lists(st.one_of(measures, facts), max_size=9), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_any_order_of_arrival_gives_the_same_rows_and_shows_nothing_withheld(steps: list[Any], random: Any, batch: int) -> None:
-    log = Log()
-    for token in (PERSON_A, PERSON_B):
-        log.fact(token, "310101", date(2026, 1, 1))
-    for token, what, more in steps:
-        try:
-            if isinstance(more, bool):
-                log.measure(token, what, more)
-            elif not (standing := standings(log.measures).get(log.entities[token].id, FREE)).erased and not standing.restricted:
-                log.fact(token, what, date(2026, more, 2))
-        except MeasureRefused:
-            continue
-    plain = applied(log.records)
-    in_order = rows(plain)
-    shuffled = random.sample(log.records, len(log.records))
-    late = applied(shuffled, batch)
-    assert rows(late) == in_order == rows(applied(shuffled, batch, foreseen=True))
-    assert content_digest(late) == content_digest(plain)
-    for token in (PERSON_A, PERSON_B):
-        standing = standings(log.measures).get(log.entities[token].id, FREE)
-        if standing.erased or standing.restricted:
-            assert token not in str(in_order)
+@few_and_many("examples", 6, 60)
+def test_any_order_of_arrival_gives_the_same_rows_and_shows_nothing_withheld(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(st.lists(st.one_of(measures, facts), max_size=9), st.randoms(use_true_random=False), st.integers(1, 5))
+    def holds(steps: list[Any], random: Any, batch: int) -> None:
+        log = Log()
+        for token in (PERSON_A, PERSON_B):
+            log.fact(token, "310101", date(2026, 1, 1))
+        for token, what, more in steps:
+            try:
+                if isinstance(more, bool):
+                    log.measure(token, what, more)
+                elif (
+                    not (standing := standings(log.measures).get(log.entities[token].id, FREE)).erased and not standing.restricted
+                ):
+                    log.fact(token, what, date(2026, more, 2))
+            except MeasureRefused:
+                continue
+        plain = applied(log.records)
+        in_order = rows(plain)
+        shuffled = random.sample(log.records, len(log.records))
+        late = applied(shuffled, batch)
+        assert rows(late) == in_order == rows(applied(shuffled, batch, foreseen=True))
+        assert content_digest(late) == content_digest(plain)
+        for token in (PERSON_A, PERSON_B):
+            standing = standings(log.measures).get(log.entities[token].id, FREE)
+            if standing.erased or standing.restricted:
+                assert token not in str(in_order)
+
+    holds()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from repository.store.log import LogUnavailable
 from tests.persons.test_leaks import BASIS, CANARY, planted
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, asked, projected
-from tests.support.kafka_region import embedded_digest, on_topic, relayed, settings_for, without_topics
+from tests.support.kafka_region import embedded_digest, on_topic, relayed, settings_for, with_settings, without_topics
 from tests.support.leaks import holds, raw_files
 from tests.support.persons_for_tests import EVERYBODY, REED, ROSE, home_of_persons, insured, token_of
 from tests.support.waiting import eventually
@@ -35,6 +35,7 @@ def tokens_shown(home: Home) -> set[str]:
     return {row["t"] for row in asked(home, "SELECT DISTINCT subject_token AS t FROM service_object_history") if row["t"]}
 
 
+@pytest.mark.long
 def test_nothing_personal_is_in_clear_in_the_logs_segments(tmp_path: Path, kafka: Broker) -> None:
     home = persons_region(tmp_path, kafka)
     segments = {path: content for path, content in raw_files(kafka.log_dir).items() if "yrd.31." in str(path)}
@@ -68,15 +69,15 @@ def test_an_erasure_reaches_the_hub_and_an_old_base_brings_nothing_back(tmp_path
     assert rose not in tokens_shown(home)
 
 
+@pytest.mark.long
 def test_what_may_have_been_erased_is_not_shown_while_the_brokers_are_silent(tmp_path: Path, kafka: Broker) -> None:
     home = persons_region(tmp_path, kafka)
     projected(home)
-    text = (home.folder / "yrd.toml").read_text("utf-8")
-    (home.folder / "yrd.toml").write_text(text.replace("kafka_wait_s = 20", "kafka_wait_s = 1"), "utf-8")
+    impatient = with_settings(home, kafka_wait_s=1)
     kafka.stop()
     try:
         with pytest.raises(LogUnavailable, match="does not answer"):
-            asked(Home(home.folder), "SELECT count(*) AS n FROM service_object_history")
+            asked(impatient, "SELECT count(*) AS n FROM service_object_history")
     finally:
         kafka.start()
-    assert tokens_shown(home)
+    assert tokens_shown(with_settings(home, kafka_wait_s=60))

@@ -1,6 +1,7 @@
 """Drafts: a first profile from a dump loads, checks and maps; the worked example of the reference is true."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from connectors.dumps import open_dump
 from connectors.profiles import profile as profiles
 from connectors.profiles.drafting import draft
 from connectors.publishing.mapping import Mapped, mapper
+from repository.kinds.register import PERSONS
 from tests.support.project import ROOT
 from tests.support.realdata import real_data
 
@@ -71,6 +73,13 @@ def test_identity_numbers_make_a_profile_of_persons_that_shows_none(tmp_path: Pa
     profile = profiles.parse(content, Path("persons.toml"))
     assert profile.person is not None and profile.data_level == 3
     assert "319999199003070016" not in content and "某某" not in content
+
+
+def test_persons_whose_key_is_not_their_token_are_drafted_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "persons.csv", "身份证号,姓名,区划代码\n319999199003070016,某某,310104\n")
+    assert "\nkey = " not in draft(path)
+    monkeypatch.setitem(PERSONS, "service_object", replace(PERSONS["service_object"], token_is_key=False))
+    assert "\nkey = " in draft(path)
 
 
 def test_files_without_a_header_get_numbered_columns(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from repository.store.log import Checkpoint, EmbeddedLog, LogChanged, Partition,
 from tests.support.histories import CODE, NOW, day, embedded, fact, histories, known, log_of, log_record, plain_record, shuffled
 from tests.support.hostile import HOSTILE
 from tests.support.project import ROOT
-from tests.support.suites import few_and_many
+from tests.support.suites import few_and_many, many_times
 
 AT = datetime(2025, 6, 1, tzinfo=UTC)
 TIMELINE = (
@@ -462,7 +462,7 @@ def assert_whole(folder: Path) -> int:
     return below
 
 
-@few_and_many("rounds", 3, 20)
+@many_times("rounds", 20)
 def test_killed_again_and_again_the_base_holds_the_events_below_its_offset(
     written: Path, expected: tuple[object, ...], tmp_path: Path, rounds: int
 ) -> None:
@@ -487,7 +487,7 @@ def test_killed_again_and_again_the_base_holds_the_events_below_its_offset(
     assert catch_up(tmp_path) == expected
 
 
-@few_and_many("cuts", 6, 50)
+@many_times("cuts", 50)
 def test_a_write_ahead_log_cut_anywhere_reopens_at_a_whole_commit(
     written: Path, expected: tuple[object, ...], tmp_path: Path, cuts: int
 ) -> None:

@@ -364,6 +364,7 @@ def spoiled(records: list[Record], how: str) -> list[Record]:
     return records
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32), how=st.sampled_from(["whole", "altered", "withheld", "doubled"]), topics=st.sampled_from([1, 3])

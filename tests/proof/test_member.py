@@ -167,6 +167,7 @@ def topics(home: Home) -> list[str]:
     return [row["topic"] for row in asked(home, "SELECT DISTINCT topic FROM leaves ORDER BY topic")]
 
 
+@pytest.mark.long
 def test_only_listed_members_are_read_and_the_others_are_shown(tmp_path: Path) -> None:
     home, source = ruled(tmp_path), profile(tmp_path)
     for code in ("31", "32"):

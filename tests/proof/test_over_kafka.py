@@ -56,6 +56,7 @@ def test_seals_are_judged_from_the_topics_alone(tmp_path: Path, kafka: Broker) -
     assert [s["verdict"] for s in seals(theirs)] == ["accepted"]
 
 
+@pytest.mark.long
 def test_a_seal_stands_on_its_topic_after_all_that_it_covers(tmp_path: Path, kafka: Broker) -> None:
     sealed_region(tmp_path, kafka)
     covered = [r for kind in ("supply", "batch") for r in on_topic(kafka, f"yrd.31.{kind}")]
@@ -67,6 +68,7 @@ def test_a_seal_stands_on_its_topic_after_all_that_it_covers(tmp_path: Path, kaf
         assert before and all(r.timestamp <= seal.timestamp for r in before)
 
 
+@pytest.mark.long
 def test_a_following_relay_seals_what_is_due(tmp_path: Path, kafka: Broker) -> None:
     home = keyed(kafka_region(tmp_path, kafka, seal_every_s=1), "31")
     with following(home, "relay", "--publisher", "31", "--follow"):
@@ -75,6 +77,7 @@ def test_a_following_relay_seals_what_is_due(tmp_path: Path, kafka: Broker) -> N
         eventually(lambda: len(on_topic(kafka, "yrd.31.seal")) == 1)
 
 
+@pytest.mark.long
 def test_another_record_in_a_sealed_ones_place_is_found(tmp_path: Path, kafka: Broker) -> None:
     home = sealed_region(tmp_path, kafka)
     theirs = a_hub(tmp_path, home)
@@ -87,6 +90,7 @@ def test_another_record_in_a_sealed_ones_place_is_found(tmp_path: Path, kafka: B
     assert seal["verdict"] == "altered" and seal["first_bad_position"] == int(position)
 
 
+@pytest.mark.long
 def test_an_event_is_proved_at_a_hub_that_has_no_store(tmp_path: Path, kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     home = sealed_region(tmp_path, kafka)
     theirs = a_hub(tmp_path, home)
@@ -100,6 +104,7 @@ def test_an_event_is_proved_at_a_hub_that_has_no_store(tmp_path: Path, kafka: Br
     assert f"Proved: event {row['e']}" in yrd.out and "saw the whole log agree with it" in yrd.out
 
 
+@pytest.mark.long
 def test_only_members_that_the_office_lists_are_read(tmp_path: Path, kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     home = keyed(sealed_region(tmp_path, kafka), "00")
     imported(home, profile(tmp_path), many(tmp_path, 5), "33")

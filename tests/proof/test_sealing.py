@@ -244,6 +244,7 @@ def test_an_import_hands_its_leaves_over_and_the_seal_is_the_one_over_the_bytes(
     assert {row["verdict"] for row in asked(home, "SELECT verdict FROM seal_verdicts")} == {"accepted"}
 
 
+@pytest.mark.long
 def test_logs_in_postgresql_are_sealed_judged_and_checked(tmp_path: Path, database: str) -> None:
     with psycopg.connect(database) as connection:
         for code in ("00", "31", "32", "33", "34"):

@@ -37,7 +37,7 @@ from tests.support.dumps_for_tests import (
     said,
     told,
 )
-from tests.support.suites import few_and_many
+from tests.support.suites import many_times
 
 # -- the batch record ----------------------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ def test_an_interrupted_decision_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 ROWS = 8_000
 
 
-@few_and_many("rounds", 2, 20)
+@many_times("rounds", 20)
 def test_an_import_killed_at_any_moment_is_whole_or_absent(tmp_path: Path, rounds: int) -> None:
     source, path = profile(tmp_path), many(tmp_path, ROWS)
     calm = region(tmp_path / "calm")

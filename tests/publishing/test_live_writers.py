@@ -328,6 +328,7 @@ def test_an_import_beside_reporters_that_do_not_stop_ends_and_is_a_serial_order(
         _check(home, source, homes, done, reporters)
 
 
+@pytest.mark.long
 def test_in_postgres_too(tmp_path: Path, database: str) -> None:
     homes = Homes(30, 30, 10, 30)
     home, source = region(tmp_path, store_url=database, import_chunk_rows=20), profile(tmp_path, "complete")

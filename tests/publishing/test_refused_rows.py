@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from tests.support.dumps_for_tests import JUNE, MAY, dump, facts, imported, prof
 from tests.support.persons_for_tests import COLUMNS as REGISTER
 from tests.support.persons_for_tests import REED, ROSE, home_of_persons, register
 from tests.support.refused_rows import COLUMNS, FIELDS, UNMAPPED, Row, lines, tables, told_again, twice, written
+from tests.support.suites import few_and_many
 
 
 def _expected(number: int, row: Row, again: bool, line: int) -> tuple[int, str, str] | None:
@@ -41,38 +43,42 @@ def _shown(rejected: Rejected) -> tuple[int | None, str, str]:
     return rejected.line, rejected.column, value
 
 
-@given(tables(), st.integers(1, 5))
-@example([Row("sound", False, False), Row("sound", False, False), Row("ruled out", False, False)], 10)
-@example([Row("ruled out", False, False), Row("sound", False, False), Row("sound", False, False)], 10)
-@example([Row("too long", True, False), Row("too long", False, True), Row("sound", False, False)], 10)
-@example([Row("without a day", False, False), Row("without a day", False, True), Row("sound", False, True)], 10)
-@settings(deadline=None, max_examples=15)
-def test_every_rejection_names_its_own_row_and_every_other_row_is_recorded(table: list[Row], chunk_rows: int) -> None:
-    with TemporaryDirectory() as folder:
-        home = region(Path(folder), import_chunk_rows=chunk_rows)
-        source = profile(Path(folder), fields=FIELDS, valid='from = "起"')
-        known = [number for number, row in enumerate(table) if row.known]
-        imported(home, source, dump(Path(folder), [(f"院{n}", "1", 5, 3, MAY, None) for n in known], COLUMNS))
-        before = len(facts(home))
+@few_and_many("examples", 4, 40)
+def test_every_rejection_names_its_own_row_and_every_other_row_is_recorded(examples: int) -> None:
+    @given(tables(), st.integers(1, 5))
+    @example([Row("sound", False, False), Row("sound", False, False), Row("ruled out", False, False)], 10)
+    @example([Row("ruled out", False, False), Row("sound", False, False), Row("sound", False, False)], 10)
+    @example([Row("too long", True, False), Row("too long", False, True), Row("sound", False, False)], 10)
+    @example([Row("without a day", False, False), Row("without a day", False, True), Row("sound", False, True)], 10)
+    @settings(deadline=None, max_examples=examples)
+    def holds(table: list[Row], chunk_rows: int) -> None:
+        with TemporaryDirectory() as folder:
+            home = region(Path(folder), import_chunk_rows=chunk_rows)
+            source = profile(Path(folder), fields=FIELDS, valid='from = "起"')
+            known = [number for number, row in enumerate(table) if row.known]
+            imported(home, source, dump(Path(folder), [(f"院{n}", "1", 5, 3, MAY, None) for n in known], COLUMNS))
+            before = len(facts(home))
 
-        rows = told_again(table)
-        at = lines(rows)
-        done = imported(home, source, written(Path(folder), table, "second.csv"))
+            rows = told_again(table)
+            at = lines(rows)
+            done = imported(home, source, written(Path(folder), table, "second.csv"))
 
-        wanted = [_expected(*row, line) for row, line in zip(rows, at, strict=True)]
-        assert sorted(map(_shown, done.rejected)) == sorted(each for each in wanted if each is not None)
-        assert sorted(map(_shown, kept(home.folder / "rejections" / "31.sqlite", 100))) == sorted(map(_shown, done.rejected))
-        sound = [(n, row) for n, row in enumerate(table) if row.flaw == "sound" and row.again != "otherwise"]
-        shown = {event["business_key"]: event["phone"] for event in facts(home)[before:]}
-        assert shown == {f"院{n}": f"2{n}" for n, _ in sound}
+            wanted = [_expected(*row, line) for row, line in zip(rows, at, strict=True)]
+            assert sorted(map(_shown, done.rejected)) == sorted(each for each in wanted if each is not None)
+            assert sorted(map(_shown, kept(home.folder / "rejections" / "31.sqlite", 100))) == sorted(map(_shown, done.rejected))
+            sound = [(n, row) for n, row in enumerate(table) if row.flaw == "sound" and row.again != "otherwise"]
+            shown = {event["business_key"]: event["phone"] for event in facts(home)[before:]}
+            assert shown == {f"院{n}": f"2{n}" for n, _ in sound}
 
-        counts, unread = done.counts, sum(row.flaw in UNMAPPED for row in table)
-        assert (counts.rows_read, counts.rows_rejected, counts.rows_mapped) == (len(rows), unread, len(rows) - unread)
-        assert counts.facts_new == sum(not row.known for _, row in sound)
-        assert counts.facts_changed == sum(row.known for _, row in sound)
-        assert counts.facts_duplicate == sum(row.again == "likewise" for row in table if twice(row))
-        assert counts.facts_rejected == len(done.rejected) - unread
-        assert counts.rows_mapped == counts.facts_new + counts.facts_changed + counts.facts_duplicate + counts.facts_rejected
+            counts, unread = done.counts, sum(row.flaw in UNMAPPED for row in table)
+            assert (counts.rows_read, counts.rows_rejected, counts.rows_mapped) == (len(rows), unread, len(rows) - unread)
+            assert counts.facts_new == sum(not row.known for _, row in sound)
+            assert counts.facts_changed == sum(row.known for _, row in sound)
+            assert counts.facts_duplicate == sum(row.again == "likewise" for row in table if twice(row))
+            assert counts.facts_rejected == len(done.rejected) - unread
+            assert counts.rows_mapped == counts.facts_new + counts.facts_changed + counts.facts_duplicate + counts.facts_rejected
+
+    holds()
 
 
 # -- where no row is at fault, or more than one --------------------------------------------------------------------
@@ -138,6 +144,7 @@ def _judges_alike(home: Home, source: Profile, path: Path, tokens: Tokeniser | N
     return trial
 
 
+@pytest.mark.long
 @given(tables())
 @settings(deadline=None, max_examples=8)
 def test_a_check_shows_what_an_import_would_reject(table: list[Row]) -> None:
@@ -153,6 +160,7 @@ INTERVALS = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @given(st.lists(INTERVALS, max_size=14))
 @settings(deadline=None, max_examples=12)
 def test_a_check_decides_on_several_facts_of_an_entity_as_an_import_does(rows: list[tuple[object, ...]]) -> None:

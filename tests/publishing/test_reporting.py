@@ -75,6 +75,11 @@ def test_an_amount_is_never_rounded_on_the_way(tmp_path: Path) -> None:
         ({BEDS: True}, "takes a whole number"),
         ({BEDS: -1}, "can't be below 0"),
         ({BEDS: 2**70}, "whole number of 64 bits"),
+        ({BEDS: float("inf")}, "takes a whole number"),
+        ({BEDS: "1e5000"}, "takes a whole number"),
+        ({"longitude": float("inf"), "latitude": 31.2}, "longitude"),
+        ({"longitude": float("nan"), "latitude": 31.2}, "longitude"),
+        ({"offers[YRD050101].price": float("inf")}, "takes an amount"),
         ({"offers[YRD050101].price": "cheap"}, "takes an amount"),
         ({"offers[YRD050101].price": "NaN"}, "takes an amount"),
         ({"offers[YRD050101].price": "1e30"}, "money"),
@@ -251,6 +256,14 @@ def test_a_text_that_looks_like_a_number_may_be_corrected(yrd: CommandLine) -> N
     yrd("report", "supply", _told(yrd.home, homes(phone="1")), "--publisher", "31")
     yrd.json("correct", "phone=057185001234", *_commands())
     assert facts(Home(yrd.home))[-1]["phone"] == "057185001234"
+
+
+def test_an_amount_is_never_rounded_by_a_correction(yrd: CommandLine) -> None:
+    """A number that JSON would read as binary keeps all the digits that were typed."""
+    price = "offers[YRD050101].price"
+    yrd("report", "supply", _told(yrd.home, homes(**{price: "1"})), "--publisher", "31")
+    yrd.json("correct", f"{price}=12345678901234.5678", *_commands())
+    assert facts(Home(yrd.home))[-1]["offers"][0]["price"] == Decimal("12345678901234.5678")
 
 
 def test_the_commands_refuse_what_can_not_be_put_right(yrd: CommandLine) -> None:

@@ -144,6 +144,7 @@ def test_an_error_in_mid_stream_is_an_error_and_not_a_shorter_table(serve: Serve
             query(path, sql)
 
 
+@pytest.mark.long
 def test_a_query_beyond_its_time_is_stopped(serve: Serve, base: duckdb.DuckDBPyConnection) -> None:
     limits = Limits(time_s=3.0)
     with serve(limits) as path:
@@ -177,6 +178,7 @@ def test_a_direct_read_beside_an_open_write_sees_the_last_commit(base: duckdb.Du
     assert query_connection(base, "SELECT count(*) AS n FROM homes")["n"].to_pylist() == [999]
 
 
+@pytest.mark.long
 def test_many_readers_see_whole_commits_while_the_writer_writes(serve: Serve, base: duckdb.DuckDBPyConnection) -> None:
     base.execute("CREATE TABLE events (batch INTEGER); CREATE TABLE checkpoints (batch INTEGER)")
     readers, batches = 16, 30

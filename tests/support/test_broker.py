@@ -81,6 +81,7 @@ def may_write(kafka: Broker, name: str, topic: str) -> None:
     assert made["failed"] == []
 
 
+@pytest.mark.long
 def test_it_keeps_what_it_was_sent_over_a_restart(own: Broker, topic: str) -> None:
     send(own.bootstrap, topic, b"one", b"two")
     own.stop()
@@ -89,6 +90,7 @@ def test_it_keeps_what_it_was_sent_over_a_restart(own: Broker, topic: str) -> No
     assert held(own.bootstrap, topic) == [b"one", b"two", b"three"]
 
 
+@pytest.mark.long
 def test_what_it_acknowledged_outlives_its_being_killed(own: Broker, topic: str) -> None:
     send(own.bootstrap, topic, b"one")
     own.kill()
@@ -96,6 +98,7 @@ def test_what_it_acknowledged_outlives_its_being_killed(own: Broker, topic: str)
     assert held(own.bootstrap, topic) == [b"one"]
 
 
+@pytest.mark.long
 def test_stopped_it_is_not_reached(own: Broker) -> None:
     own.stop()
     with pytest.raises(KafkaTimeoutError):

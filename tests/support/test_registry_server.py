@@ -89,6 +89,7 @@ def test_confluents_deserializer_reads_what_its_serializer_wrote(client: SchemaR
     assert AvroDeserializer(client)(written, context) == {"name": "松江"}
 
 
+@pytest.mark.long
 def test_stopped_it_is_not_reached_and_started_again_it_has_kept_its_schemas(own: Registry, subject: str) -> None:
     number = SchemaRegistryClient({"url": own.url}).register_schema(subject, NAMED)
     own.stop()
