@@ -93,11 +93,11 @@ def dialogue(text: str) -> list[tuple[str, str]]:
     return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
 
 
-def performed(command: str, screen: pytest.MonkeyPatch) -> str | None:
-    """Output of a shown command; None for those that only a shell or make can do."""
+def performed(command: str, screen: pytest.MonkeyPatch, demonstration: Demonstration | None = None) -> str | None:
+    """Output of a shown command; None for those that only a shell or make can do. The demonstration has run already."""
     words = shlex.split(command)
-    if words == ["make", "demo"]:
-        return said(["demo"])
+    if words == ["make", "demo"] and demonstration is not None:
+        return demonstration.text_at(demonstration.copied_to(Path("var") / "demo"))
     if words[0] == "yrd":
         return said(words[1:])
     if words[0] == "export":
@@ -117,17 +117,19 @@ def assert_shown(expected: str, output: str) -> None:
     assert re.fullmatch(pattern, got), f"{output}\nis not as shown:\n{expected}"
 
 
-def assert_walks(text: str, screen: pytest.MonkeyPatch) -> None:
+def assert_walks(text: str, screen: pytest.MonkeyPatch, demonstration: Demonstration | None = None) -> None:
     for command, expected in dialogue(text):
-        output = performed(command, screen)
+        output = performed(command, screen, demonstration)
         if output is not None:
             assert_shown(expected, output)
 
 
 @pytest.mark.timeout(600)
-def test_the_readme_shows_what_its_commands_print(screen: pytest.MonkeyPatch, workplace: Path) -> None:
+def test_the_readme_shows_what_its_commands_print(
+    screen: pytest.MonkeyPatch, workplace: Path, demonstration: Demonstration
+) -> None:
     for text in blocks("README.md", "console"):
-        assert_walks(text, screen)
+        assert_walks(text, screen, demonstration)
 
 
 @pytest.mark.timeout(600)

@@ -14,6 +14,8 @@ from connectors.profiles.profile import load
 from connectors.publishing.importing import Imported, import_dump
 from tests.support.realdata import real_data
 
+pytestmark = pytest.mark.long
+
 PANEL = "06_census_county/census_city_2010-2020_4prov_nogeom.csv"
 COUNTIES = {year: f"06_census_county/census_county_{year}_v1_4prov.csv" for year in (2010, 2020)}
 PROVINCES = ("31", "32", "33", "34")
@@ -67,14 +69,12 @@ def _populations(home: Home, day: str) -> list[int]:
     return [row["persons"] for row in hub.read(home, sql).to_pylist()]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("day", TOTALS)
 def test_cities_add_up_to_the_provinces_of_the_census(region: Region, day: str) -> None:
     assert _populations(region.home, day) == TOTALS[day]
     assert len(region.ask(f"FROM population_by_city('{day}', 'total') WHERE persons IS NOT NULL")) == 41
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("years", [(2010, 2020), (2020, 2010)])
 def test_the_order_of_two_censuses_does_not_matter(tmp_path: Path, years: tuple[int, int]) -> None:
     home = Home.create(tmp_path / "home", ("00", *PROVINCES), synthetic=False)

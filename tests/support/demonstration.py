@@ -29,6 +29,10 @@ class Demonstration:
     def text(self) -> str:
         return (self._made / "printed").read_text("utf-8")
 
+    def text_at(self, home: Path) -> str:
+        """What it would have printed with another home."""
+        return self.text.replace((self._made / "made at").read_text("utf-8"), str(home))
+
     def copied_to(self, home: Path) -> Path:
         """A copy of the home for one test."""
         return shutil.copytree(self._made / "demo", home, symlinks=True)
@@ -39,3 +43,4 @@ def _demonstrated(folder: Path) -> None:
     status, text, errors = said(["demo", "--home", str(folder / "demo")])
     assert status == 0, errors
     (folder / "printed").write_text(text, "utf-8")
+    (folder / "made at").write_text(str(folder / "demo"), "utf-8")
