@@ -156,9 +156,12 @@ def _replace(log: AccessLog, marks: list[tuple[int, bytes]], record: dict[str, A
 
 
 def _records(store: AccessStore, problems: list[str] | None = None) -> Iterator[tuple[Notification, dict[str, Any] | None]]:
-    """Every stored record in order, with its content; None for what was purged, or can't be read, which is a problem."""
-    position = 0
-    while notifications := store.notifications(position, READ_EVENTS):
+    """Every record that is stored when this begins, in order, with its content; None for what was purged or can't be read.
+
+    What can't be read is a problem. What is recorded meanwhile is not chased: those who ask are recorded as well.
+    """
+    position, newest = 0, store.newest_position()
+    while position < newest and (notifications := store.notifications(position, READ_EVENTS)):
         position = notifications[-1].id
         for each in notifications:
             yield each, None if is_purged(each.state) else _decoded(each, problems)

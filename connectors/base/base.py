@@ -130,10 +130,13 @@ class Base:
         return False
 
     def project(self, log: Log, progress: Progress = lambda _number: None) -> Applied:
-        """Apply everything the log has beyond the checkpoints. Raises LogChanged where the log is not the one applied."""
+        """Apply what the log has beyond the checkpoints when this begins. Raises LogChanged where the log is not the one applied.
+
+        What is recorded meanwhile is left for the next time: who goes on recording is not chased.
+        """
         self.projector.recognise(log)
         total = Applied()
-        for batch in read_ahead(self.projector, log, self.home.settings.batch_records):
+        for batch in read_ahead(self.projector, log, self.home.settings.batch_records, until=log.ends()):
             total += self.projector.apply_prepared(batch, datetime.now(UTC))
             self.forgetting.work()
             self._publish()

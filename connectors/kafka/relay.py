@@ -75,7 +75,7 @@ class Relay:
         self._tracked: Tracked | None = None
 
     def run(self, stop: threading.Event, follow: bool, start: int | None = None) -> Standing:
-        """Send everything behind the recorded position, or from position `start`; with `follow`, also what comes later.
+        """Send what is recorded behind the position, or from `start`, when this begins; with `follow`, also what comes later.
 
         Raises KafkaRefused, and without `follow` LogUnavailable where brokers or registry don't answer for kafka_wait_s.
         """
@@ -124,15 +124,17 @@ class Relay:
     # -- sending --
 
     def _pump(self, producer: KafkaProducer, stop: threading.Event, follow: bool) -> None:
+        # Who does not follow has an end: who goes on reporting meanwhile is not chased.
+        newest = self.store.newest_position()
         while not stop.is_set():
             events = self.store.notifications(self.standing.sent, CHUNK)
             self._send(producer, events)
             self._collect()
             self._record(always=not events and not self._pending)
+            if not follow and (not events or self.standing.sent >= newest):
+                return
             if events:
                 continue
-            if not follow:
-                return
             self._watch()
             stop.wait(self.settings.poll_interval_ms / 1000)
 

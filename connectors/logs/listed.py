@@ -68,9 +68,9 @@ class ListedLog:
         return sorted(filled | set(self.log.unlisted()))
 
     def _look(self) -> None:
-        """Read what the office's log says of members since the last look."""
-        found = False
-        while (others := self._others_unless_read()) is not None:
+        """Read what the office's log says of members since the last look, as far as it goes when this begins."""
+        found, until = False, self.log.ends()
+        while (others := self._others_unless_read(until)) is not None:
             read = self.log.read({**others, **self._office_read}, READ_RECORDS)
             records = [r for r in read if r.topic in OFFICE_TOPICS]
             if not read:
@@ -80,11 +80,11 @@ class ListedLog:
         if found:
             self.members = members_of(self.office, self._records)
 
-    def _others_unless_read(self) -> dict[Partition, Checkpoint] | None:
-        """The ends of all topics but the office's, to pass over them; None where the office's are read to their ends."""
-        ends, first = self.log.ends(), _behind(self.first_offset)
-        others = {p: _behind(end) for p, end in ends.items() if p[0] not in OFFICE_TOPICS}
-        unread = any(self._office_read.get(p, first).next_offset < end for p, end in ends.items() if p not in others)
+    def _others_unless_read(self, until: Mapping[Partition, int]) -> dict[Partition, Checkpoint] | None:
+        """The ends of all topics but the office's, to pass over them; None where the office's are read up to `until`."""
+        first = _behind(self.first_offset)
+        others = {p: _behind(end) for p, end in self.log.ends().items() if p[0] not in OFFICE_TOPICS}
+        unread = any(self._office_read.get(p, first).next_offset < end for p, end in until.items() if p not in others)
         return others if unread else None
 
     def _take(self, records: list[Record]) -> bool:

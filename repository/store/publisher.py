@@ -305,8 +305,8 @@ def _states_holding(recorder: ApplicationRecorder, kind: str, wanted: bytes) -> 
             rows = cursor.fetchall()
         yield from ((UUID(row["originator_id"]), row["state"]) for row in rows)
         return
-    after, prefix = 0, f"{kind}."
-    while notifications := recorder.select_notifications(after + 1, SCANNED_AT_ONCE):
+    after, prefix, newest = 0, f"{kind}.", recorder.max_notification_id() or 0
+    while after < newest and (notifications := recorder.select_notifications(after + 1, SCANNED_AT_ONCE)):
         after = notifications[-1].id
         chosen = (n for n in notifications if n.topic.startswith(prefix) and wanted in n.state)
         yield from ((cast(UUID, n.originator_id), n.state) for n in chosen)

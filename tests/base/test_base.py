@@ -1,11 +1,13 @@
 """The base: one current file, made from the logs, and made anew from them to the same content."""
 
+import json
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,8 +19,9 @@ from connectors.base.base import Base, opened
 from connectors.base.files import BaseDamaged, Rebuilt, current
 from connectors.home.folder import Home
 from connectors.hub import hub
-from repository.store.log import EmbeddedLog, LogChanged
-from repository.store.publisher import StoredRow
+from connectors.publishing.reporting import report_lines
+from repository.store.log import Checkpoint, EmbeddedLog, LogChanged, Partition, Record
+from repository.store.publisher import Publisher, StoredRow
 from tests.support.dumps_for_tests import (
     JULY,
     JUNE,
@@ -29,6 +32,7 @@ from tests.support.dumps_for_tests import (
     many,
     profile,
     projected,
+    publishing,
     region,
 )
 from tests.support.dumps_for_tests import Yrd as CommandLine
@@ -169,6 +173,34 @@ def test_publications_outlive_a_rebuild(tmp_path: Path) -> None:
     rows = asked(home, "SELECT base, commit_no, positions FROM publications")
     assert [r["base"] for r in rows] == ["base-000001.duckdb", "base-000001.duckdb", "this"]
     assert f'"next_offset":{HOMES + 2}' in rows[0]["positions"] and f'"next_offset":{2 * HOMES + 3}' in rows[2]["positions"]
+
+
+class Unending(EmbeddedLog):
+    """A log in which something new is recorded whenever it was read, as long as anybody goes on reading."""
+
+    def __init__(self, home: Home, stores: list[Publisher]) -> None:
+        super().__init__(stores)
+        self.home, self.recorded = home, 0
+
+    def read(self, after: Mapping[Partition, Checkpoint], limit: int, wait_s: float = 0) -> list[Record]:
+        records = super().read(after, limit, wait_s)
+        if self.recorded < HOMES:
+            self.recorded += 1
+            with publishing(self.home) as persons:
+                list(
+                    report_lines(persons, "supply", [json.dumps({"business_key": f"new {self.recorded}", "phone": "1"})], "live")
+                )
+        return records
+
+
+def test_who_goes_on_recording_is_not_chased(tmp_path: Path) -> None:
+    home = filled(tmp_path, batch_records=100)
+    with home.stores() as stores, opened(home) as base:
+        log = Unending(home, stores)
+        there = sum(store.newest_position() for store in stores)
+        assert base.project(log).events == there
+        assert 0 < log.recorded < HOMES
+    assert projected(home)["events"] == log.recorded
 
 
 def test_a_commit_that_was_not_noted_is_noted_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

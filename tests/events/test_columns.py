@@ -198,7 +198,7 @@ def _essence(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(plain, key=lambda r: (r["business_key"], r["version"]))
 
 
-@few_and_many("examples", 5, 50)
+@few_and_many("examples", 5, 25)
 def test_a_dump_that_is_compared_in_columns_records_what_the_entities_decide(examples: int) -> None:
     @settings(max_examples=examples)
     @example([("one", [LONG]), ("one", [Line("甲", None, None, None, DAYS[0], None, None), LAST])])

@@ -5,11 +5,13 @@ import signal
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventsourcing.persistence import Notification
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.errors import MessageSizeTooLargeError
@@ -22,7 +24,7 @@ from connectors.kafka.registry import LockedNumbers
 from connectors.kafka.relay import Relay, alone, tracked
 from connectors.publishing.reporting import report_lines
 from repository.store.log import LogUnavailable
-from repository.store.publisher import Tracked
+from repository.store.publisher import Publisher, Tracked
 from schemas.contracts import contract
 from tests.support.broker import Broker
 from tests.support.dumps_for_tests import JUNE, begun, command, following, imported, many, profile, publishing, recorded
@@ -69,6 +71,22 @@ def test_a_second_run_sends_only_what_is_new(tmp_path: Path, kafka: Broker) -> N
     assert relayed(home).events == 0
     reported(home, "one more", phone="1")
     assert relayed(home).events == 1
+
+
+def test_who_goes_on_reporting_is_not_chased(tmp_path: Path, kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = kafka_region(tmp_path, kafka)
+    imported(home, profile(tmp_path), many(tmp_path, 20))
+    read = Publisher.notifications
+    told: list[int] = []
+
+    def notifications(store: Publisher, after: int, limit: int) -> Sequence[Notification]:
+        if len(told) < 50:
+            told.append(after)
+            reported(home, f"new {len(told)}", phone="1")
+        return read(store, after, limit)
+
+    monkeypatch.setattr(Publisher, "notifications", notifications)
+    assert relayed(home).events < 21 + 50 and len(told) < 50
 
 
 def test_sending_again_from_a_position_neither_reads_nor_lowers_what_is_recorded(tmp_path: Path, kafka: Broker) -> None:

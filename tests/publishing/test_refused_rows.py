@@ -43,7 +43,7 @@ def _shown(rejected: Rejected) -> tuple[int | None, str, str]:
     return rejected.line, rejected.column, value
 
 
-@few_and_many("examples", 4, 40)
+@few_and_many("examples", 4, 20)
 def test_every_rejection_names_its_own_row_and_every_other_row_is_recorded(examples: int) -> None:
     @given(tables(), st.integers(1, 5))
     @example([Row("sound", False, False), Row("sound", False, False), Row("ruled out", False, False)], 10)
