@@ -72,6 +72,7 @@ def test_a_query_is_recorded_with_who_when_why_and_what(home: Home) -> None:
     assert before <= one["asked_at"] <= one["recorded_at"] <= datetime.now(UTC)
 
 
+@pytest.mark.long
 def test_every_way_of_asking_is_recorded_with_its_rows(home: Home, tmp_path: Path) -> None:
     imported(home, profile(tmp_path), many(tmp_path, 3))
     projected(home)

@@ -212,12 +212,14 @@ def test_two_exchanged_records_are_found_by_the_first(yrd: Yrd) -> None:
     assert checked["findings"][0]["finding"]["first_bad_position"] == 8
 
 
+@pytest.mark.long
 def test_a_store_that_is_gone_is_missed_where_its_seals_were_countersigned(yrd: Yrd) -> None:
     Home(yrd.home).store_file("31").unlink()
     assert yrd("audit", "verify", "--all", "--key", "auditor.keys") == 1
     assert "31: withheld: seal 1:" in yrd.err and "31: the log is empty." in yrd.out
 
 
+@pytest.mark.long
 def test_a_log_that_nobody_sealed_proves_nothing_and_fails(yrd: Yrd, tmp_path: Path) -> None:
     imported(Home(yrd.home), profile(tmp_path), many(tmp_path, 2), "32")
     assert yrd("audit", "verify", "--all", "--key", "auditor.keys") == 1

@@ -69,6 +69,7 @@ def lived(tmp_path: Path) -> tuple[Home, list[tuple[str, str]]]:
 # -- what the base showed ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_the_base_showed_is_what_it_showed_at_every_moment(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     assert len({digest for _, digest in seen}) == 4
@@ -208,6 +209,7 @@ def test_a_history_is_found_by_identity_and_narrowed(lived: tuple[Home, list[tup
 # -- what changed between two moments ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_difference_names_what_appeared_changed_and_disappeared(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     rows = replays.difference(home, seen[1][0], seen[3][0])
@@ -223,6 +225,7 @@ def test_a_difference_names_what_appeared_changed_and_disappeared(lived: tuple[H
     assert replays.difference(home, seen[3][0], now()) == []
 
 
+@pytest.mark.long
 def test_a_difference_can_be_asked_of_one_day(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     rows = replays.difference(home, seen[0][0], seen[1][0], valid="2026-05-15")
@@ -412,6 +415,7 @@ def test_a_bounded_replay_reads_every_partition_up_to_its_bound(
         store.close()
 
 
+@pytest.mark.long
 def test_identities_are_as_the_base_has_them(lived: tuple[Home, list[tuple[str, str]]]) -> None:
     home, seen = lived
     for row in replays.difference(home, seen[0][0], seen[3][0]):

@@ -114,6 +114,7 @@ def test_a_base_that_was_tampered_with_stays_until_somebody_accepts_the_new_one(
     assert base_files(home) == [done.file]
 
 
+@pytest.mark.long
 def test_the_command_says_that_contents_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = filled(tmp_path)
     projected(home)

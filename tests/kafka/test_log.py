@@ -76,7 +76,7 @@ def held(home: Home) -> list[dict[str, Any]]:
 # -- the same as embedded ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", [CLIENTS[0], pytest.param(CLIENTS[1], marks=pytest.mark.long)])
 def test_the_base_is_the_same_as_embedded(tmp_path: Path, kafka: Broker, client: str) -> None:
     home = filled(tmp_path, kafka, kafka_client=client)
     done = projected(home)

@@ -45,7 +45,7 @@ def as_account(home: Home, name: str, kafka: Broker, tls: bool = False, **change
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["SASL", "TLS"])
-@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
+@pytest.mark.parametrize("client", ["kafka-python", pytest.param("librdkafka", marks=pytest.mark.long)])
 def test_each_account_does_its_own_work(tmp_path: Path, kafka: Broker, tls: bool, client: str) -> None:
     home = prepared(tmp_path, kafka)
     for publisher in ("31", "33"):
@@ -82,6 +82,7 @@ def test_an_account_that_sees_no_topics_is_told_so(tmp_path: Path, kafka: Broker
         projected(home)
 
 
+@pytest.mark.long
 def test_a_wrong_password_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
     home = as_account(prepared(tmp_path, kafka), "publisher-31", kafka)
     (tmp_path / "password").write_text("another", "utf-8")
@@ -92,6 +93,7 @@ def test_a_wrong_password_is_a_sentence(tmp_path: Path, kafka: Broker) -> None:
         assert PASSWORD not in failed.stderr and "another" not in failed.stderr
 
 
+@pytest.mark.long
 def test_a_broker_that_nobody_vouches_for_is_not_talked_to(tmp_path: Path, kafka: Broker) -> None:
     home = as_account(prepared(tmp_path, kafka), "publisher-31", kafka, tls=True, kafka_ca_file="")
     failed = command(home, "relay", "--publisher", "31")

@@ -126,6 +126,7 @@ def test_whatever_is_done_to_a_log_at_the_brokers_is_found_with_its_position(
     assert [verdict for verdict, _ in findings(cut)] == ["withheld"] and cut["findings"][0]["seal"] == 2
 
 
+@pytest.mark.long
 def test_each_finding_is_a_sentence_for_people(spoiled: Region, capsys: pytest.CaptureFixture[str]) -> None:
     yrd = Yrd(spoiled.hub.folder, capsys)
     assert yrd(*VERIFY, spoiled.keys) == 1 and "Traceback" not in yrd.err

@@ -57,6 +57,7 @@ def test_the_key_is_gone_the_bytes_of_the_events_stay_and_totals_stay(tmp_path: 
     assert opened_events(home, ROSE)[0]["personal"] is None and opened_events(home, REED)[0]["personal"]["name"] == REED.name
 
 
+@pytest.mark.long
 def test_a_rebuild_brings_nothing_back_and_gives_the_same_digest(tmp_path: Path) -> None:
     home = lived(tmp_path)
     erased(home)

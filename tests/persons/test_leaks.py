@@ -65,6 +65,7 @@ def lived(folder: Path) -> Home:
     return home
 
 
+@pytest.mark.long
 def test_nothing_personal_is_in_clear_in_any_file_of_the_home(tmp_path: Path) -> None:
     home = lived(tmp_path)
     for text in planted(*EVERYBODY):

@@ -49,6 +49,7 @@ def test_nothing_personal_is_in_clear_in_the_logs_segments(tmp_path: Path, kafka
     assert projected(home)["digest"] == embedded_digest(home)
 
 
+@pytest.mark.long
 def test_an_erasure_reaches_the_hub_and_an_old_base_brings_nothing_back(tmp_path: Path, kafka: Broker) -> None:
     home = persons_region(tmp_path, kafka)
     before = projected(home)

@@ -89,7 +89,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return found
 
 
-@few_and_many("examples", 10, 80)
+@few_and_many("examples", 6, 80)
 def test_any_order_and_any_batches_end_in_the_same_content(examples: int) -> None:
     @settings(max_examples=examples)
     @given(logs(), st.randoms(use_true_random=False))
@@ -108,7 +108,7 @@ def test_any_order_and_any_batches_end_in_the_same_content(examples: int) -> Non
     holds()
 
 
-@few_and_many("examples", 6, 60)
+@few_and_many("examples", 4, 60)
 def test_any_interleaving_of_partitions_ends_in_the_same_base(examples: int) -> None:
     @settings(max_examples=examples)
     @given(logs(), st.randoms(use_true_random=False))

@@ -317,7 +317,7 @@ def _check(home: Home, source: Profile, homes: Homes, done: Imported, reporters:
     st.integers(1, 20),
     st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=2)
 def test_an_import_beside_reporters_that_do_not_stop_ends_and_is_a_serial_order(homes: Homes, chunk_rows: int, seed: int) -> None:
     with TemporaryDirectory() as folder:
         home, source = region(Path(folder), import_chunk_rows=chunk_rows), profile(Path(folder), "complete")
