@@ -109,7 +109,8 @@ def replace_damaged(home: Home, log: Log, progress: Progress = lambda _number: N
     """Make the base anew where its file can't be opened, and make the new file current."""
     publications = Publications(home.folder / "base" / "publications.sqlite")
     try:
-        file, connection, events = replay(home, log, None, progress, publications)
+        # Up to where the log goes now: who goes on recording is not chased.
+        file, connection, events = replay(home, log, log.ends(), progress, publications)
     finally:
         publications.close()
     digest = content_digest(connection)

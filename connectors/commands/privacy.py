@@ -22,7 +22,7 @@ from connectors.commands.options import (
     SubjectArgument,
     day,
 )
-from connectors.commands.printing import print_json, print_outcome
+from connectors.commands.printing import print_json, print_outcome, talk
 
 with deferred():
     from connectors.commands import printed_results
@@ -53,7 +53,15 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Destroy a person's key and take pseudonym and personal fields out of every base; the events' bytes stay."""
-    records = _take(home, publisher, subject_name, subject_measure.ERASURE, True, _said(reason, basis, operator))
+    name, opened = _named(subject_name), folder.Home(home)
+    former = subject_rights.formerly_named(opened, publisher, name, regional_key.tokeniser(opened))
+    for each in former:
+        talk.print(
+            f"Subject {each} once stood under this name, by mistake, and is somebody else's now: it is not erased, and its "
+            "history still shows the name. Give its id to erase it.",
+            soft_wrap=True,
+        )
+    records = _take(home, publisher, name, subject_measure.ERASURE, True, _said(reason, basis, operator))
     _tell(as_json, records, "Subject {subject} is erased; bases take it out when they next see the log.")
 
 

@@ -113,7 +113,7 @@ def _keys_for(keys: Sequence[VerifierKey], records: Callable[[], Iterable[dict[s
 
 
 def _member_records(store: Publisher) -> Iterator[dict[str, Any]]:
-    for portion in stored_portions(store, 0):
+    for portion in stored_portions(store, 0, store.newest_position() + 1):
         for kind, state in zip(portion.kinds, portion.states, strict=True):
             if kind == MEMBER:
                 yield decode(state)[1]
@@ -135,7 +135,7 @@ def _read(store: Publisher, tree: TreeFiles) -> WholeLog:
     """The whole log of a store, its leaves appended to an empty tree."""
     positions, kinds, seals = array("q"), bytearray(), list[StoredSeal]()
     names: dict[str, int] = {}
-    for portion in stored_portions(store, 0):
+    for portion in stored_portions(store, 0, store.newest_position() + 1):
         tree.append(portion.positions, store.leaves(tree.algorithm, portion.states))
         positions.extend(portion.positions)
         kinds += bytes([names.setdefault(kind, min(len(names), 255)) for kind in portion.kinds])

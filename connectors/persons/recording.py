@@ -96,6 +96,8 @@ class Persons:
 
     def _encrypted(self, rule: Person, record: Event) -> Event:
         self._refuse_recognisable(rule, record)
+        if rule.only is None and not record[rule.token] and record["operation"] != "retract":
+            raise Violation("Whose this is can't be told: state the person's identity; without it no erasure would find it.")
         plain = record.get(PERSONAL_FIELD)
         if plain is None:
             return record

@@ -61,17 +61,26 @@ class Standings:
         if self._by_token is None or self._by_token[0] != self._followed:
             found: dict[str, Standing] = {}
             for entity, standing in self._decided():
-                tokens = {str(token) for record in entity.records if (token := record[PERSONS[entity.kind].token])}
-                # An entity that stood under two tokens, one of them by mistake, does not say whose measure it was.
-                if (standing.erased or standing.restricted) and len(tokens) == 1:
-                    found |= dict.fromkeys(tokens, standing)
+                # Under which it stood by mistake, and was corrected, was somebody else's token, or nobody's.
+                if standing.erased or standing.restricted:
+                    found |= dict.fromkeys(tokens_now(entity), standing)
             self._by_token = (self._followed, found)
         return self._by_token[1]
 
-    def refuse_withheld(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Raise SubjectWithheld for a fact about a person whose data may not be recorded, under whatever key it comes."""
-        if kind in PERSONS and (token := fields.get(PERSONS[kind].token)) is not None:
-            self.by_token().get(str(token), FREE).refuse()
+    def refuse_withheld(self, kind: str, fields: Mapping[str, object], key: str = "") -> None:
+        """Raise SubjectWithheld for a fact about a person whose data may not be recorded, under whatever key it comes.
+
+        `key` is the business key, which may hold the pseudonym as well.
+        """
+        if kind in PERSONS:
+            for token in (fields.get(PERSONS[kind].token), key):
+                self.by_token().get(str(token), FREE).refuse()
+
+    def withheld_texts(self) -> set[str]:
+        """The keys and pseudonyms of all whose data may not be recorded now: people read no such text anywhere."""
+        withheld = [entity for entity, standing in self._decided() if standing.erased or standing.restricted]
+        keys = {str(record["business_key"]) for entity in withheld for record in entity.records}
+        return keys | self.by_token().keys()
 
     def record(self, subject: Entity, measure: str, in_force: bool, standing: Standing, said: Mapping[str, Any]) -> Event:
         """Record a subject measure, and destroy the keys of an erased subject. Raises MeasureRefused."""

@@ -25,15 +25,15 @@ KEPT_REJECTIONS = 'SELECT rowid, "column", value, reason FROM rejections'
 def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> list[Entity]:
     """All entities about the person meant by a pseudonym, an entity's id or key, or "id_type|number". Raises MeasureRefused.
 
-    A person may stand in several kinds, under several keys; the pseudonym holds them together. An entity that once stood under
-    the pseudonym by mistake is among them, since its history still leads there.
+    A person may stand in several kinds, under several keys; the pseudonym holds them together. What once stood under it by
+    mistake, and was corrected, is somebody else's and not among them (`formerly_named`).
     """
     if "|" in named and tokeniser is not None:
         id_type, _, number = named.partition("|")
         named = tokeniser(id_type, number)
     meant = [entity for entity in _meant(store, named) if entity.records and entity.kind in PERSONS]
     tokens = {named} | {token for entity in meant for token in tokens_now(entity)}
-    under = [entity for token in sorted(tokens) for entity in _under(store, token) if entity.records]
+    under = [each for token in sorted(tokens) for each in _under(store, token) if each.records and _stands(each, token)]
     known = {entity.id: entity for entity in (*meant, *under)}
     if not known:
         raise MeasureRefused(
@@ -41,6 +41,19 @@ def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = N
             "as queries show them, or - to type kind and number of the identity document."
         )
     return list(known.values())
+
+
+def _stands(entity: Entity, token: str) -> bool:
+    """Whether an entity is known under a pseudonym now, as its token or as its key."""
+    return token in tokens_now(entity) or (PERSONS[entity.kind].token_is_key and entity.business_key == token)
+
+
+def formerly_named(home: Home, code: str, named: str, tokeniser: Tokeniser | None = None) -> list[UUID]:
+    """The entities that once stood under a pseudonym, by mistake, and do not any more: their history still shows it."""
+    with home.store(code) as store:
+        token = tokeniser(*named.split("|", 1)) if "|" in named and tokeniser is not None else named
+        once = {entity.id: entity for entity in _under(store, token) if entity.records}
+        return [id_ for id_, entity in once.items() if not _stands(entity, token)]
 
 
 def _meant(store: Publisher, named: str) -> Iterator[Entity]:
@@ -86,6 +99,9 @@ def take_measure(
                 if opened.standings.of(subject.id).held and measure == ERASURE and in_force:
                     raise
                 refused = refused or error
+                if opened.standings.of(subject.id).erased and measure == ERASURE and in_force:
+                    # What was begun and broken off, or was in somebody's way, is finished.
+                    _forget_rejections(home, code, _identifying(subject))
                 continue
             if measure == ERASURE and in_force:
                 _erase_late(opened, subject)
@@ -126,8 +142,9 @@ def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA secure_delete = ON")
-        with connection, suppress(sqlite3.OperationalError):
-            for row, column, value, reason in connection.execute(KEPT_REJECTIONS).fetchall():
+        with connection:
+            there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rejections'").fetchone()
+            for row, column, value, reason in connection.execute(KEPT_REJECTIONS).fetchall() if there else ():
                 gone = (value in texts and not column) or (words is not None and words.search(value or "") is not None)
                 left = words.sub("(erased)", reason) if words is not None else reason
                 if gone or left != reason:

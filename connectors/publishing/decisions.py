@@ -15,7 +15,7 @@ from connectors.publishing.batches import Counts
 from connectors.publishing.closures import Closure
 from connectors.publishing.comparison import Comparison
 from connectors.publishing.prefetch import one_behind
-from connectors.publishing.rejections import NO_ROW
+from connectors.publishing.rejections import NO_ROW, WITHHELD_KEY
 from connectors.publishing.staging import FACT, STAGED_COLUMNS
 from repository.controls.subject_measure import SubjectWithheld
 from repository.decisions.entity import Entity, Event, Recording, Superseded, rename, report
@@ -42,10 +42,6 @@ class New:
     first: FirstEvents
     staged: Sequence[bytes] = ()
     encrypted: Waiting = list
-
-
-WITHHELD_KEY = "(withheld)"
-"""Stands in a rejection for the key of somebody who is erased or restricted: the rejections are read by people."""
 
 
 @dataclass
@@ -169,7 +165,7 @@ class Decisions:
             rows = self._stored(events)
         except REFUSALS as error:
             self.refused.add(row[FACT])
-            self._refuse(row["record"], key, str(error))
+            self._refuse(row["record"], WITHHELD_KEY if isinstance(error, SubjectWithheld) else key, str(error))
             return []
         renamed = Entity.of(former.kind, [*former.records, *events])
         self.grown[renamed.id] = renamed
@@ -199,7 +195,7 @@ class Decisions:
         fact = self._fact(row)
         start = fact.valid_from
         knew = any((start is None or s.start <= start) and (start is None or start < s.end) for s in entity.timeline)
-        self.persons.standings.refuse_withheld(entity.kind, fact.fields)
+        self.persons.standings.refuse_withheld(entity.kind, fact.fields, fact.business_key)
         events = report(entity, fact, self.recording)
         rows = self._stored(events)
         if not events:
@@ -256,12 +252,12 @@ class Decisions:
             data_level=self.profile.data_level,
         )
         try:
-            events = report(entity, fact, self.recording)
+            events = report(self.persons.opened(entity), fact, self.recording)
             rows = self._stored(events)
         except REFUSALS as error:
             # No row is about it: it is kept without a line, and the entity stays as it was.
-            reason = f"It is no longer listed, and can't be closed: {error}"
-            self.comparison.rejections.add(NO_ROW, "", closure.business_key, reason)
+            key = WITHHELD_KEY if isinstance(error, SubjectWithheld) else closure.business_key
+            self.comparison.rejections.add(NO_ROW, "", key, f"It is no longer listed, and can't be closed: {error}")
             return []
         self.counts.closed += bool(events)
         return rows

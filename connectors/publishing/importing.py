@@ -23,7 +23,7 @@ import duckdb
 from connectors.dumps import open_dump
 from connectors.home.folder import Home
 from connectors.home.regional_key import Tokeniser
-from connectors.persons.recording import persons
+from connectors.persons.recording import Persons, persons
 from connectors.profiles.profile import Profile
 from connectors.proof import sealing
 from connectors.publishing import batches, rejections
@@ -82,14 +82,14 @@ def import_dump(
             if store.newest_position() > reached(connection):
                 _take_in(home, store, connection, compared)
             ending = closures(connection, profile, mapping.as_of, compared.rejections.keys, max_closures)
-            _keep(home, publisher, compared)
+            _keep(home, publisher, compared, subjects)
             same = batches.same_file(connection, profile.source, dump.sha256)
             decisions = Decisions(store, subjects, compared, Recording(publisher, datetime.now(UTC), batch.id, same))
             _record(append, decisions.rows(ending), compared.counts, recorded)
             _record_batch(append, decisions, batch, started, recorded)
         subjects.digests.keep()
         # Again, with those that the decisions refused; after a crash in between the same batch id replaces them.
-        rejected = _keep(home, publisher, compared)
+        rejected = _keep(home, publisher, compared, subjects)
         sealing.seal_when_due(home, store, key, recorded=recorded)
         return Imported(publisher, profile, batch.id, compared.counts, rejected, compared.flagged)
 
@@ -101,9 +101,11 @@ def _take_in(home: Home, store: Publisher, connection: duckdb.DuckDBPyConnection
     compared.reopen(since, moved_keys(store, compared.mapper.profile.kind))
 
 
-def _keep(home: Home, publisher: str, compared: Comparison) -> list[Rejected]:
-    """Keep what was rejected so far in place of what was kept for this batch before."""
+def _keep(home: Home, publisher: str, compared: Comparison, subjects: Persons) -> list[Rejected]:
+    """Keep what was rejected so far in place of what was kept for this batch before; nobody who is withheld is named in it."""
     rejected = compared.rejections.in_order()
+    if rejected and compared.mapper.profile.token_field:
+        rejected = rejections.unnamed(rejected, subjects.standings.withheld_texts())
     rejections.keep(home.folder / "rejections" / f"{publisher}.sqlite", compared.rejections.batch_id, rejected)
     return rejected
 

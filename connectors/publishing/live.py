@@ -76,7 +76,11 @@ def read_links(file: Path) -> list[tuple[str, str]]:
         rows = list(csv.DictReader(lines))
     if not rows or set(LINK_COLUMNS) - set(rows[0]):
         raise Refused(f"{file} needs a header with the columns {' and '.join(LINK_COLUMNS)}, and at least one row.")
-    return [(text.normalise(row["old_key"] or ""), text.normalise(row["new_key"] or "")) for row in rows]
+    pairs = [(text.normalise(row["old_key"] or ""), text.normalise(row["new_key"] or "")) for row in rows]
+    for line, pair in enumerate(pairs, 2):
+        if not all(pair):
+            raise Refused(f"Row {line - 1} of {file} (line {line}) lacks a key; every row needs a former and a new one.")
+    return pairs
 
 
 def linked(

@@ -3,8 +3,9 @@
 Identity numbers are masked before they get here. Importing the same batch again replaces its rejections.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,20 @@ class Rejections:
         lines = self.dump.lines(unknown) if unknown else {}
         numbered = (replace(r, line=lines.get(r.record)) if r.line is None else r for r in self.found)
         return sorted(numbered, key=lambda r: r.record)
+
+
+WITHHELD_KEY = "(withheld)"
+"""Stands in a rejection for the key of somebody who is erased or restricted: the rejections are read by people."""
+
+
+def unnamed(rejected: Iterable[Rejected], texts: Collection[str]) -> list[Rejected]:
+    """Rejections without these texts, keys and pseudonyms of persons, wherever they stand as whole words."""
+    if not texts:
+        return list(rejected)
+    words = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in sorted(texts, key=len, reverse=True)))
+    return [
+        replace(each, value=words.sub(WITHHELD_KEY, each.value), reason=words.sub(WITHHELD_KEY, each.reason)) for each in rejected
+    ]
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def _told(persons: Persons, fact: Fact) -> list[Any]:
     store = persons.store
     for attempt in range(1, ATTEMPTS + 1):
         entity = persons.opened(store.entity(fact.kind, fact.business_key))
-        persons.standings.refuse_withheld(fact.kind, fact.fields)
+        persons.standings.refuse_withheld(fact.kind, fact.fields, fact.business_key)
         events = persons.encrypted(fact.kind, report(entity, fact, Recording(store.code, datetime.now(UTC))))
         try:
             if events:
@@ -107,7 +107,7 @@ def fact_of(kind: str, line: str, source: str, tokeniser: Tokeniser | None = Non
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        given = json.loads(line, parse_float=Decimal)
+        given = json.loads(line, parse_float=Decimal, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise NotAFact(f"The line is no JSON ({error.msg} at column {error.colno}); write one object per line.") from error
     except RecursionError as error:
@@ -115,6 +115,15 @@ def _object(line: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise NotAFact(f"The line is {line.strip()[:60]!r}; write one JSON object per line.")
     return given
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its pairs, of which no name may stand twice: one of the two values would be lost unsaid."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        raise NotAFact(f'"{twice}" stands twice in the line; say it once.')
+    return found
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
@@ -146,6 +155,8 @@ def _typed(path: str, type_: FieldType, value: Any) -> object:
         if not isinstance(value, list):
             raise NotAFact(f'"{path}" takes a list of entries, not {value!r}.')
         return [_entry(path, type_, each) for each in value]
+    if isinstance(value, list | dict) and type_.word != "strings":
+        raise NotAFact(f'"{path}" takes {TAKES[type_.word]}, not a list or an object.')
     if type_.word == "strings":
         return [str(each) for each in value] if isinstance(value, list) else [str(value)]
     try:

@@ -20,9 +20,23 @@ from repository.keys.secret_files import KeyExists, KeyExposed, KeyRefused, KeyU
 from repository.proof.merkle import SHA_256, hashing
 from repository.proof.seal import KIND, seal_of_record
 from repository.proof.signed_note import ED25519, VerifierKey
+from repository.store import stored_leaves
 from repository.store.publisher import Publisher
 from repository.store.stored_leaves import JustRecorded, stored_portions
-from tests.support.dumps_for_tests import JUNE, Yrd, asked, dump, imported, many, profile, projected, recorded, region, told
+from tests.support.dumps_for_tests import (
+    JUNE,
+    Yrd,
+    asked,
+    dump,
+    imported,
+    many,
+    profile,
+    projected,
+    publishing,
+    recorded,
+    region,
+    told,
+)
 from tests.support.sealed_logs import keyed, sealed_now
 from tests.support.waiting import eventually
 
@@ -262,6 +276,25 @@ def test_logs_in_postgresql_are_sealed_judged_and_checked(tmp_path: Path, databa
     keys = signing.read_keys(sealing.public_key_file(home, "31"))
     checked = [c for c in check_all(home, keys) if c.records]
     assert [(c.publisher, c.proved_size, c.findings) for c in checked] == [("31", made.size, [])]
+
+
+def test_who_goes_on_reporting_is_not_chased_by_who_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = keyed(region(tmp_path), "31")
+    imported(home, profile(tmp_path), many(tmp_path, 30))
+    sealed_now(home)
+    read = stored_leaves.stored_portion
+    told_: list[int] = []
+
+    def portion(store: Publisher, after: int) -> stored_leaves.Portion:
+        if len(told_) < 60:
+            told_.append(after)
+            with publishing(home) as persons:
+                list(report_lines(persons, "supply", [f'{{"business_key": "new {len(told_)}", "phone": "1"}}'], "live"))
+        return read(store, after, 10)
+
+    monkeypatch.setattr(stored_leaves, "stored_portion", portion)
+    (checked,) = [c for c in check_all(home, signing.read_keys(sealing.public_key_file(home, "31"))) if c.publisher == "31"]
+    assert checked.findings == [] and 0 < len(told_) < 20
 
 
 def last_before_seal(store: Publisher) -> bytes:

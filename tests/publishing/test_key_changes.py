@@ -5,7 +5,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.home.folder import Home
+from connectors.home.refused import Refused
+from connectors.publishing.live import read_links
 from connectors.publishing.reporting import link, report_lines
 from tests.support.dumps_for_tests import (
     JULY,
@@ -124,6 +128,15 @@ def test_a_chain_of_renames_leads_to_one_entity(tmp_path: Path) -> None:
 
 
 # -- by links ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", ["甲院,", ",甲院", "甲院", "甲院,乙院\n丙院, "])
+def test_a_row_without_one_of_its_keys_is_refused_with_its_line(tmp_path: Path, lines: str) -> None:
+    """An empty key would be one for all: two half-filled rows would merge what has nothing to do with each other."""
+    path = tmp_path / "links.csv"
+    path.write_text(f"old_key,new_key\n{lines}\n", "utf-8")
+    with pytest.raises(Refused, match=rf"\(line {1 + len(lines.splitlines())}\) lacks a key"):
+        read_links(path)
 
 
 def test_one_to_one_is_a_rename(tmp_path: Path) -> None:

@@ -76,6 +76,9 @@ def test_an_amount_is_never_rounded_on_the_way(tmp_path: Path) -> None:
         ({BEDS: -1}, "can't be below 0"),
         ({BEDS: 2**70}, "whole number of 64 bits"),
         ({BEDS: float("inf")}, "takes a whole number"),
+        ({BEDS: [0, [3, 5, 8], 0]}, "not a list or an object"),
+        ({"longitude": [0, [1, 2], 0], "latitude": 31.2}, "not a list or an object"),
+        ({"site_name": {"a": 1}}, "not a list or an object"),
         ({BEDS: "1e5000"}, "takes a whole number"),
         ({"longitude": float("inf"), "latitude": 31.2}, "longitude"),
         ({"longitude": float("nan"), "latitude": 31.2}, "longitude"),
@@ -104,6 +107,11 @@ def test_a_value_that_does_not_fit_is_refused_with_the_reason(tmp_path: Path, fi
     home = region(tmp_path)
     assert why in reason(home, homes(**fields))
     assert facts(home) == []
+
+
+def test_a_field_that_is_stated_twice_is_refused(tmp_path: Path) -> None:
+    home = region(tmp_path)
+    assert '"phone" stands twice' in reason(home, '{"business_key": "甲", "phone": "1", "phone": "2"}')
 
 
 @pytest.mark.parametrize(
