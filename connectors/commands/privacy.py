@@ -53,15 +53,15 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Destroy a person's key and take pseudonym and personal fields out of every base; the events' bytes stay."""
-    name, opened = _named(subject_name), folder.Home(home)
-    former = subject_rights.formerly_named(opened, publisher, name, regional_key.tokeniser(opened))
-    for each in former:
+    records = _take(home, publisher, subject_name, subject_measure.ERASURE, True, _said(reason, basis, operator))
+    apart = {each["subject_id"] for each in records if not each["in_force"]}
+    records = [each for each in records if each["subject_id"] not in apart]
+    for subject_ in sorted(map(str, apart)):
         talk.print(
-            f"Subject {each} once stood under this name, by mistake, and is somebody else's now: it is not erased, and its "
-            "history still shows the name. Give its id to erase it.",
+            f"Subject {subject_} once stood under this name, by mistake, and is somebody else's now: only what it said under the "
+            "name is erased.",
             soft_wrap=True,
         )
-    records = _take(home, publisher, name, subject_measure.ERASURE, True, _said(reason, basis, operator))
     _tell(as_json, records, "Subject {subject} is erased; bases take it out when they next see the log.")
 
 

@@ -1,5 +1,6 @@
 """The topics of listed members as the brokers show them, looked for again and again while they are read."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 
@@ -40,6 +41,11 @@ class Discovery:
         self.identities.update({name: topic.identity for name, topic in ours.items()})
         self.unlisted = sorted(name for name in found if name.startswith("yrd.") and name not in ours)
         self._looked_at = time.monotonic()
+
+    def look_now(self) -> None:
+        """Look again, however short ago it was: something is wrong with a topic. Raises as `look`."""
+        self._looked_at = -math.inf
+        self.look()
 
     def _refuse_none(self, ours: Mapping[str, Topic]) -> None:
         """An account without permissions sees no topics either; nothing to read must not look like nothing new."""

@@ -6,8 +6,9 @@ the topics no longer have what comes next, or are not the topics that were read,
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
@@ -23,6 +24,7 @@ from connectors.kafka.registry import RegistryUnavailable, SchemaNumbers, schema
 from repository.events.columns import MARKER
 from repository.store.log import Checkpoint, LogChanged, Partition, Record
 
+Told = TypeVar("Told")
 POLL_S = 0.05
 CONTROLS = ("measure", "grant")
 """Kinds that are known whole before the first read."""
@@ -94,7 +96,7 @@ class KafkaLog:
             self._found.look()
             self._ends, self._ends_at = self._offsets(OffsetSpec.LATEST), time.monotonic()
             # What a transaction leaves at the end of a partition is no record: whoever has read past it is not behind.
-            passed = self._reader.positions() if self._reader is not None else {}
+            passed = self._told(self._reader.positions) if self._reader is not None else {}
             return {p: self._places[p] if p in self._places and passed.get(p, 0) >= end else end for p, end in self._ends.items()}
 
     def controls(self) -> list[Record]:
@@ -106,10 +108,10 @@ class KafkaLog:
             self._places = {}
             client.place(dict.fromkeys(ends, 0))
             deadline = time.monotonic() + self.settings.kafka_wait_s
-            while any(client.positions().get(p, 0) < end for p, end in ends.items()):
+            while any(self._told(client.positions).get(p, 0) < end for p, end in ends.items()):
                 if time.monotonic() > deadline:
                     raise unavailable(self.settings, "the topics of measures and grants do not come to their end")
-                found += client.poll(POLL_S, 10_000)
+                found += self._told(partial(client.poll, POLL_S, 10_000))
             return [self._restoring.restore(each) for each in found]
 
     def identities(self) -> Mapping[str, str]:
@@ -171,7 +173,8 @@ class KafkaLog:
         arrived: list[Arrived] = []
         quiet_since = time.monotonic()
         while True:
-            some = self._next(client, POLL_S if not arrived else 0, limit - len(arrived))
+            wait, left = POLL_S if not arrived else 0, limit - len(arrived)
+            some = self._told(partial(client.poll, wait, left))
             arrived += some
             if some and len(arrived) < limit:
                 continue
@@ -179,10 +182,12 @@ class KafkaLog:
                 return arrived
             self._found.look()
 
-    def _next(self, client: Reader, wait_s: float, limit: int) -> list[Arrived]:
+    def _told(self, ask: Callable[[], Told]) -> Told:
+        """What the reader answers; where it finds that a topic no longer has what comes next, the sentence that says which."""
         try:
-            return client.poll(wait_s, limit)
+            return ask()
         except OutOfRange as error:
+            self._found.look_now()
             self._refuse_cut(self._places)
             raise LogChanged(f"A topic no longer has what comes next ({error}); look at `yrd status`.") from error
 
@@ -194,7 +199,7 @@ class KafkaLog:
                 self.ends()
             return quiet_s > wait_s
         self.ends()
-        positions = client.positions()
+        positions = self._told(client.positions)
         if all(positions.get(partition, 0) >= end for partition, end in self._ends.items()):
             return True
         if quiet_s > self.settings.kafka_wait_s:

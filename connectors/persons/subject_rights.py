@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -48,12 +49,17 @@ def _stands(entity: Entity, token: str) -> bool:
     return token in tokens_now(entity) or (PERSONS[entity.kind].token_is_key and entity.business_key == token)
 
 
-def formerly_named(home: Home, code: str, named: str, tokeniser: Tokeniser | None = None) -> list[UUID]:
-    """The entities that once stood under a pseudonym, by mistake, and do not any more: their history still shows it."""
-    with home.store(code) as store:
-        token = tokeniser(*named.split("|", 1)) if "|" in named and tokeniser is not None else named
-        once = {entity.id: entity for entity in _under(store, token) if entity.records}
-        return [id_ for id_, entity in once.items() if not _stands(entity, token)]
+def formerly_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> dict[UUID, Entity]:
+    """The entities that once stood under a person's pseudonym, by mistake, and do not any more: as far as they stood under it."""
+    if "|" in named and tokeniser is not None:
+        named = tokeniser(*named.split("|", 1))
+    found: dict[UUID, Entity] = {}
+    for token in {named} | {token for entity in _meant(store, named) if entity.records for token in tokens_now(entity)}:
+        for entity in _under(store, token):
+            if entity.records and not _stands(entity, token):
+                last = max(r["version"] for r in entity.records if token in (r[PERSONS[entity.kind].token], r["business_key"]))
+                found[entity.id] = replace(entity, records=entity.records[:last])
+    return found
 
 
 def _meant(store: Publisher, named: str) -> Iterator[Entity]:
@@ -108,7 +114,22 @@ def take_measure(
                 _forget_rejections(home, code, _identifying(subject))
         if refused is not None and not taken:
             raise refused
+        if measure == ERASURE and in_force:
+            for part in formerly_named(store, named, tokeniser).values():
+                taken += _erase_part(home, opened, part, said)
         return taken
+
+
+def _erase_part(home: Home, opened: Persons, part: Entity, said: Mapping[str, Any]) -> list[Event]:
+    """Erase what an entity said while it stood under somebody's pseudonym; whose it is now is recorded on."""
+    standing = opened.standings.of(part.id)
+    if standing.held or standing.erased or part.version <= (standing.erased_to or 0):
+        return []
+    gone = opened.standings.record(part, ERASURE, True, standing, said)
+    whose = {**said, "reason": "it stood under the pseudonym by mistake, and is somebody else's"}
+    again = opened.standings.record(part, ERASURE, False, opened.standings.of(part.id), whose)
+    _forget_rejections(home, part.publisher, {str(record[PERSONS[part.kind].token]) for record in part.records})
+    return [gone, again]
 
 
 def _identifying(subject: Entity) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.home.folder import Home
-from connectors.persons.subject_rights import formerly_named, take_measure
+from connectors.persons.subject_rights import take_measure
 from connectors.profiles.profile import load
 from connectors.publishing.live import corrected
 from connectors.publishing.rejections import WITHHELD_KEY, kept
@@ -51,14 +51,17 @@ def test_who_once_stood_under_the_token_by_mistake_is_not_erased_with_it(tmp_pat
     told(home, "R1", "tok-rita")
     told(home, "Q1", "tok-rita")
     right(home, "Q1", "tok-quin")
-    (gone,) = erase(home, "tok-rita")
+    taken = erase(home, "tok-rita")
     with home.store("31") as store:
-        other = store.entity("service_object", "Q1").id
-    assert gone["subject_id"] != other and formerly_named(home, "31", "tok-rita") == [other]
+        first, other = (store.entity("service_object", key).id for key in ("R1", "Q1"))
+    assert [(each["subject_id"], each["in_force"], each["subject_version"]) for each in taken] == [
+        (first, True, 1), (other, True, 1), (other, False, 1)
+    ]  # fmt: skip
     assert told(home, "Q1", "tok-quin", division_code="310104")["result"] == "new"
     projected(home)
     shown = asked(home, "SELECT subject_token FROM service_object_current ORDER BY ALL NULLS FIRST")
     assert [row["subject_token"] for row in shown] == [None, "tok-quin"]
+    assert asked(home, "SELECT count(*) AS n FROM service_object_history WHERE subject_token = 'tok-rita'") == [{"n": 0}]
 
 
 def test_an_erased_pseudonym_is_no_key_either(tmp_path: Path) -> None:
