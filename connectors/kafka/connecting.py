@@ -2,16 +2,17 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka_errors
 
 from connectors.home.settings import SettingError, Settings, secret
 from repository.store.log import LogUnavailable
 
+Client = TypeVar("Client", KafkaAdminClient, KafkaConsumer)
 CLIENT_ID = "yrd"
 REASON = re.compile(r"\w*(?:Authentication|Authorization)FailedError|Handshake failed:[^(]*|Connection refused")
 NOT_LET_IN = re.compile(r"(?:Authentication|Authorization)Failed")
@@ -107,13 +108,33 @@ def administrator(settings: Settings) -> KafkaAdminClient:
     The library takes a refused account for an outage, and tries until its time is over. So it is given little time first, after
     which its last words tell the two apart: who mistyped a password is told so at once.
     """
-    given, wait_ms = connection(settings), settings.kafka_wait_s * 1000
+    wait_ms = settings.kafka_wait_s * 1000
+    given = connection(settings) | {"request_timeout_ms": wait_ms}
     try:
-        return KafkaAdminClient(request_timeout_ms=wait_ms, **given | {"bootstrap_timeout_ms": min(FIRST_TRY_MS, wait_ms)})
+        return started(KafkaAdminClient, given | {"bootstrap_timeout_ms": min(FIRST_TRY_MS, wait_ms)})
     except kafka_errors.KafkaTimeoutError:
         if NO_OUTAGE.search(LAST_WORDS.said) or wait_ms <= FIRST_TRY_MS:
             raise
-    return KafkaAdminClient(request_timeout_ms=wait_ms, **given | {"bootstrap_timeout_ms": wait_ms - FIRST_TRY_MS})
+    return started(KafkaAdminClient, given | {"bootstrap_timeout_ms": wait_ms - FIRST_TRY_MS})
+
+
+def started(make: type[Client], given: Mapping[str, Any]) -> Client:
+    """One of kafka-python's clients that has found its brokers. Raises KafkaError.
+
+    One that finds none leaves a running thread behind: it is ended, since who follows Kafka tries again and again.
+    """
+    running: list[Any] = []
+
+    def network(**settings: Any) -> Any:
+        running.append(make.DEFAULT_CONFIG["kafka_client"](**settings))
+        return running[-1]
+
+    try:
+        return make(**given, kafka_client=network)
+    except BaseException:
+        for each in running:
+            each.close()
+        raise
 
 
 @contextmanager

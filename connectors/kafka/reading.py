@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import ConsumerRecord
 
 from connectors.home.settings import SettingError, Settings
-from connectors.kafka.connecting import connection, librdkafka_connection, refusal, sentences, unavailable
+from connectors.kafka.connecting import connection, librdkafka_connection, refusal, sentences, started, unavailable
 from connectors.kafka.framing import Arrived
 from repository.store.log import LogChanged, Partition
 
@@ -51,18 +51,18 @@ class KafkaPythonReader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         with sentences(settings):
-            self._consumer = KafkaConsumer(
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                max_partition_fetch_bytes=FETCH_BYTES,
-                fetch_max_bytes=FETCH_ALL_BYTES,
-                metadata_max_age_ms=settings.kafka_discovery_s * 1000,
-                metrics_enabled=False,
-                **connection(settings),
-            )
+            given = {
+                "group_id": None,
+                "enable_auto_commit": False,
+                "auto_offset_reset": "none",
+                "isolation_level": "read_committed",
+                "allow_auto_create_topics": False,
+                "max_partition_fetch_bytes": FETCH_BYTES,
+                "fetch_max_bytes": FETCH_ALL_BYTES,
+                "metadata_max_age_ms": settings.kafka_discovery_s * 1000,
+                "metrics_enabled": False,
+            }
+            self._consumer = started(KafkaConsumer, given | connection(settings))
 
     def place(self, positions: Mapping[Partition, int]) -> None:
         with self._sentences():

@@ -1,6 +1,5 @@
 """What is decided about one subject: erasure, restriction, legal hold, and a person's own record (PIPL arts 44 to 50)."""
 
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,6 +9,7 @@ from uuid import UUID
 
 from connectors.home.folder import Home
 from connectors.home.regional_key import Tokeniser
+from connectors.persons.naming import Naming
 from connectors.persons.recording import Persons, persons
 from connectors.persons.standings import tokens_now
 from repository.controls.subject_measure import ERASURE, MeasureRefused, SubjectWithheld
@@ -18,8 +18,6 @@ from repository.kinds.register import PERSONS
 from repository.store.publisher import Publisher
 from schemas.contracts import PERSONAL_FIELD, state_fields
 
-SHORTEST_TELLING = 8
-"""Characters from which a text, by itself, leads to somebody."""
 KEPT_REJECTIONS = 'SELECT rowid, "column", value, reason FROM rejections'
 
 
@@ -112,24 +110,33 @@ def take_measure(
             if measure == ERASURE and in_force:
                 _erase_late(opened, subject)
                 _forget_rejections(home, code, _identifying(subject))
-        if refused is not None and not taken:
-            raise refused
         if measure == ERASURE and in_force:
             for part in formerly_named(store, named, tokeniser).values():
                 taken += _erase_part(home, opened, part, said)
+        if refused is not None and not taken:
+            raise refused
         return taken
 
 
 def _erase_part(home: Home, opened: Persons, part: Entity, said: Mapping[str, Any]) -> list[Event]:
-    """Erase what an entity said while it stood under somebody's pseudonym; whose it is now is recorded on."""
+    """Erase what an entity said while it stood under somebody's pseudonym; whose it is now is recorded on.
+
+    Two records, and the second is made up for where a process ended between them. Raises MeasureRefused under a legal hold.
+    """
     standing = opened.standings.of(part.id)
-    if standing.held or standing.erased or part.version <= (standing.erased_to or 0):
+    if standing.held:
+        raise MeasureRefused(
+            f"Subject {part.id} once stood under this name, and is under a legal hold ({standing.hold_reason}): what it said "
+            "under the name stays, and all else is erased. Erase the name again when the hold has ended."
+        )
+    broken_off = standing.erased and standing.erased_to == part.version
+    if not broken_off and (standing.erased or part.version <= (standing.erased_to or 0)):
         return []
-    gone = opened.standings.record(part, ERASURE, True, standing, said)
+    gone = [] if broken_off else [opened.standings.record(part, ERASURE, True, standing, said)]
     whose = {**said, "reason": "it stood under the pseudonym by mistake, and is somebody else's"}
     again = opened.standings.record(part, ERASURE, False, opened.standings.of(part.id), whose)
     _forget_rejections(home, part.publisher, {str(record[PERSONS[part.kind].token]) for record in part.records})
-    return [gone, again]
+    return [*gone, again]
 
 
 def _identifying(subject: Entity) -> set[str]:
@@ -150,27 +157,19 @@ def _erase_late(opened: Persons, subject: Entity) -> None:
 
 
 def _forget_rejections(home: Home, code: str, texts: set[str]) -> None:
-    """Take what leads to the person out of the kept rejections of this publisher.
-
-    A text is looked for as a whole word. A short one, such as the serial number 1, is taken out only where it stands as the
-    row's key: elsewhere it may mean anything, and leads to nobody.
-    """
-    path = home.folder / "rejections" / f"{code}.sqlite"
+    """Take what leads to the person out of the kept rejections of this publisher. Raises sqlite3.Error where they are held."""
+    path, naming = home.folder / "rejections" / f"{code}.sqlite", Naming(texts, "(erased)")
     if not path.exists():
         return
-    telling = sorted((text for text in texts if len(text) >= SHORTEST_TELLING), key=len, reverse=True)
-    words = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in telling)) if telling else None
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA secure_delete = ON")
         with connection:
             there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rejections'").fetchone()
             for row, column, value, reason in connection.execute(KEPT_REJECTIONS).fetchall() if there else ():
-                gone = (value in texts and not column) or (words is not None and words.search(value or "") is not None)
-                left = words.sub("(erased)", reason) if words is not None else reason
-                if gone or left != reason:
-                    said = ("(erased)" if gone else value, left, row)
-                    connection.execute("UPDATE rejections SET value = ?, reason = ? WHERE rowid = ?", said)
+                left = naming.without(value or "", column or "", reason)
+                if left != (value or "", reason):
+                    connection.execute("UPDATE rejections SET value = ?, reason = ? WHERE rowid = ?", (*left, row))
     finally:
         connection.close()
 

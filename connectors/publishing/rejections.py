@@ -3,7 +3,6 @@
 Identity numbers are masked before they get here. Importing the same batch again replaces its rejections.
 """
 
-import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from connectors.dumps import Dump
+from connectors.persons.naming import Naming
 
 NO_ROW = 0
 """The record of a rejection that is about no row of the dump."""
@@ -59,13 +59,10 @@ WITHHELD_KEY = "(withheld)"
 
 
 def unnamed(rejected: Iterable[Rejected], texts: Collection[str]) -> list[Rejected]:
-    """Rejections without these texts, keys and pseudonyms of persons, wherever they stand as whole words."""
-    if not texts:
-        return list(rejected)
-    words = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in sorted(texts, key=len, reverse=True)))
-    return [
-        replace(each, value=words.sub(WITHHELD_KEY, each.value), reason=words.sub(WITHHELD_KEY, each.reason)) for each in rejected
-    ]
+    """Rejections without these texts, keys and pseudonyms of persons."""
+    naming = Naming(texts, WITHHELD_KEY)
+    without = ((each, naming.without(each.value, each.column, each.reason)) for each in rejected)
+    return [replace(each, value=value, reason=reason) for each, (value, reason) in without]
 
 
 @contextmanager

@@ -257,7 +257,7 @@ def _recorded(persons: Persons, entity: Entity, events: list[Any]) -> list[Any]:
     for event in events:
         # Putting right is no way back for somebody who is withheld. What is taken back is no statement.
         if event["operation"] != "retract":
-            persons.standings.refuse_withheld(entity.kind, event)
+            persons.standings.refuse_withheld(entity.kind, event, str(event["business_key"]))
     if events:
         persons.store.record(entity.kind, persons.encrypted(entity.kind, events))
         persons.standings.erase_late(entity, events[-1])

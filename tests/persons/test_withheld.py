@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from connectors.home.folder import Home
+from connectors.persons.naming import Naming
+from connectors.persons.standings import Standings
 from connectors.persons.subject_rights import take_measure
 from connectors.profiles.profile import load
-from connectors.publishing.live import corrected
+from connectors.publishing.live import corrected, linked
 from connectors.publishing.rejections import WITHHELD_KEY, kept
 from connectors.publishing.reporting import report_lines
+from repository.controls.subject_measure import MeasureRefused
 from repository.kinds.register import PERSONS, RULES
 from tests.support.dumps_for_tests import JUNE, asked, projected, publishing, recorded, region
 from tests.support.leaks import found_in
@@ -132,3 +135,64 @@ def test_an_erasure_that_could_not_clean_the_rejections_says_so_and_is_finished_
     with pytest.raises(ValueError, match="in force already"):
         erase(home, token)
     assert found_in(path.parent, token) == []
+
+
+def test_a_part_that_is_held_is_told_and_erased_when_the_hold_has_ended(tmp_path: Path) -> None:
+    home = region(tmp_path, synthetic=True)
+    told(home, "R1", "tok-rita")
+    told(home, "Q1", "tok-rita")
+    right(home, "Q1", "tok-quin")
+    take_measure(home, "31", "tok-quin", "hold", True, SAID, None)
+    with pytest.raises(MeasureRefused, match="is under a legal hold"):
+        erase(home, "tok-rita")
+    assert told(home, "R2", "tok-rita")["result"] == "refused"
+    take_measure(home, "31", "tok-quin", "hold", False, SAID, None)
+    assert [each["in_force"] for each in erase(home, "tok-rita")] == [True, False]
+    projected(home)
+    assert asked(home, "SELECT count(*) AS n FROM service_object_history WHERE subject_token = 'tok-rita'") == [{"n": 0}]
+
+
+def test_a_part_whose_erasing_broke_off_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = region(tmp_path, synthetic=True)
+    told(home, "R1", "tok-rita")
+    told(home, "Q1", "tok-rita")
+    right(home, "Q1", "tok-quin")
+    record, calls = Standings.record, []
+
+    def broken(standings: Standings, *given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 3:
+            raise OSError("the plug was pulled")
+        return record(standings, *given)
+
+    monkeypatch.setattr(Standings, "record", broken)
+    with pytest.raises(OSError, match="the plug was pulled"):
+        erase(home, "tok-rita")
+    monkeypatch.undo()
+    assert told(home, "Q1", "tok-quin", division_code="310104")["result"] == "refused"
+    assert [each["in_force"] for each in erase(home, "tok-rita")] == [False]
+    assert told(home, "Q1", "tok-quin", division_code="310104")["result"] == "new"
+
+
+def test_nobody_gets_an_erased_pseudonym_for_a_key(tmp_path: Path) -> None:
+    home = region(tmp_path, synthetic=True)
+    told(home, "E1", "tok-eva")
+    told(home, "O1", "tok-other")
+    erase(home, "tok-eva")
+    (answer,) = linked(home, "31", "service_object", [("O1", "tok-eva")], None, "links", None)
+    assert answer["result"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("rejection", "left"),
+    [
+        (("7", "", "Lines 7 and 9 state different things of 7."), ("-", "Lines - and 9 state different things of -.")),
+        (("8", "", "Lines 7 and 9 state different things of 8."), ("8", "Lines 7 and 9 state different things of 8.")),
+        (("7", "beds", "'7' is too many."), ("7", "'7' is too many.")),
+        (("tok-rita-1", "", "tok-rita-1 is gone"), ("-", "- is gone")),
+        (("tok-rita-12", "", "tok-rita-12 is gone"), ("tok-rita-12", "tok-rita-12 is gone")),
+        (("x", "note", "see tok-rita-1"), ("x", "see -")),
+    ],
+)
+def test_a_short_key_is_taken_out_of_its_own_row_alone(rejection: tuple[str, str, str], left: tuple[str, str]) -> None:
+    assert Naming({"7", "tok-rita-1"}, "-").without(*rejection) == left
