@@ -27,9 +27,7 @@ def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = N
     A person may stand in several kinds, under several keys; the pseudonym holds them together. What once stood under it by
     mistake, and was corrected, is somebody else's and not among them (`formerly_named`).
     """
-    if "|" in named and tokeniser is not None:
-        id_type, _, number = named.partition("|")
-        named = tokeniser(id_type, number)
+    named = _pseudonym(named, tokeniser)
     meant = [entity for entity in _meant(store, named) if entity.records and entity.kind in PERSONS]
     tokens = {named} | {token for entity in meant for token in tokens_now(entity)}
     under = [each for token in sorted(tokens) for each in _under(store, token) if each.records and _stands(each, token)]
@@ -42,6 +40,12 @@ def subjects_named(store: Publisher, named: str, tokeniser: Tokeniser | None = N
     return list(known.values())
 
 
+def _pseudonym(named: str, tokeniser: Tokeniser | None) -> str:
+    """The pseudonym of "id_type|number"; any other name as it is."""
+    id_type, mark, number = named.partition("|")
+    return tokeniser(id_type, number) if mark and tokeniser is not None else named
+
+
 def _stands(entity: Entity, token: str) -> bool:
     """Whether an entity is known under a pseudonym now, as its token or as its key."""
     return token in tokens_now(entity) or (PERSONS[entity.kind].token_is_key and entity.business_key == token)
@@ -49,8 +53,7 @@ def _stands(entity: Entity, token: str) -> bool:
 
 def formerly_named(store: Publisher, named: str, tokeniser: Tokeniser | None = None) -> dict[UUID, Entity]:
     """The entities that once stood under a person's pseudonym, by mistake, and do not any more: as far as they stood under it."""
-    if "|" in named and tokeniser is not None:
-        named = tokeniser(*named.split("|", 1))
+    named = _pseudonym(named, tokeniser)
     found: dict[UUID, Entity] = {}
     for token in {named} | {token for entity in _meant(store, named) if entity.records for token in tokens_now(entity)}:
         for entity in _under(store, token):
